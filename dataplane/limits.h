@@ -1,0 +1,62 @@
+/* Every bound of weir in one place. Each queue, table and loop that a peer or a configuration drives names its bound
+ * here; a bound that the API lets an operator set is only the default. */
+#ifndef WEIR_LIMITS_H
+#define WEIR_LIMITS_H
+
+/* Workers: --concurrency beyond it is cut, with a warning. */
+#define WEIR_WORKERS_MAX 256
+
+/* Headers, as Envoy's defaults (HttpConnectionManager.max_request_headers_kb, HttpProtocolOptions.max_headers_count). */
+#define WEIR_REQUEST_HEADERS_KIB_DEFAULT 60
+#define WEIR_HEADERS_COUNT_DEFAULT 100
+/* Bytes that one header map may ever hold, whatever is configured (HttpConnectionManager allows at most 8192 KiB). */
+#define WEIR_HEADERS_BYTES_MAX (8192u * 1024u)
+
+/* Buffers: per_connection_buffer_limit_bytes and the blocks that sockets read into. */
+#define WEIR_BUFFER_LIMIT_DEFAULT (1024u * 1024u)
+#define WEIR_BLOCK_BYTES 16384u
+#define WEIR_BLOCK_BYTES_MAX (256u * 1024u)
+#define WEIR_READ_BUDGET_BYTES (256u * 1024u) /* one socket, one loop turn */
+#define WEIR_BLOCK_POOL_MAX 256               /* free blocks that a worker keeps */
+
+/* Accepts of one listening socket in one loop turn. */
+#define WEIR_ACCEPTS_PER_TURN 64
+
+/* HTTP/1 */
+#define WEIR_H1_CHUNK_LINE_BYTES_MAX 1024 /* size and extensions of one chunk */
+#define WEIR_H1_PIPELINED_BYTES_MAX WEIR_BUFFER_LIMIT_DEFAULT
+
+/* HTTP/2 (RFC 9113; floods as Http2ProtocolOptions bounds them). */
+#define WEIR_H2_CONCURRENT_STREAMS_DEFAULT 1024
+#define WEIR_H2_STREAM_WINDOW_DEFAULT (256u * 1024u)
+#define WEIR_H2_CONNECTION_WINDOW_DEFAULT (1024u * 1024u)
+#define WEIR_H2_OUTBOUND_FRAMES_MAX 10000
+#define WEIR_H2_OUTBOUND_CONTROL_FRAMES_MAX 1000
+#define WEIR_H2_CONSECUTIVE_EMPTY_FRAMES_MAX 1
+
+/* Configuration */
+#define WEIR_PB_DEPTH_MAX 100
+#define WEIR_PB_EXPANDED_BYTES_MAX (256u * 1024u * 1024u) /* one resource, unpacked */
+#define WEIR_YAML_DEPTH_MAX 100
+#define WEIR_YAML_NODES_MAX 8000000 /* after anchors are expanded */
+#define WEIR_YAML_BYTES_MAX (512u * 1024u * 1024u)
+#define WEIR_HEADER_RULES_MAX 1000 /* HeaderValueOption lists, as the API says */
+#define WEIR_XDS_MESSAGE_BYTES_MAX (256u * 1024u * 1024u)
+#define WEIR_CLUSTERS_MAX 1000000
+#define WEIR_REGEX_PROGRAM_SIZE_DEFAULT 100
+
+/* Clusters (CircuitBreakers.Thresholds, Envoy's defaults). */
+#define WEIR_BREAKER_CONNECTIONS_DEFAULT 1024
+#define WEIR_BREAKER_PENDING_DEFAULT 1024
+#define WEIR_BREAKER_REQUESTS_DEFAULT 1024
+#define WEIR_BREAKER_RETRIES_DEFAULT 3
+
+/* Filters */
+#define WEIR_LOCAL_RATE_LIMIT_BUCKETS_DEFAULT 20
+#define WEIR_LOCAL_RATE_LIMIT_BUCKETS_MAX 100000
+#define WEIR_FILTERS_MAX 64 /* of one chain */
+
+/* Mailboxes, logs */
+#define WEIR_ACCESS_LOG_QUEUE_BYTES_MAX (4u * 1024u * 1024u)
+
+#endif

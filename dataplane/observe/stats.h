@@ -1,0 +1,55 @@
+/* Counters, gauges and histograms under Envoy's names. A set is the counters of one thing (a cluster, an HTTP connection
+ * manager, a listener): a prefix and a static table of leaf names. Each worker writes its own shard of a set with plain
+ * relaxed stores; readers (admin) sum the shards. Sets are registered on the compile or control thread and counted. */
+#ifndef WEIR_OBSERVE_STATS_H
+#define WEIR_OBSERVE_STATS_H
+
+#include <stdatomic.h>
+
+#include "dataplane/weir.h"
+
+enum weir_stat_kind { WEIR_COUNTER, WEIR_GAUGE, WEIR_HISTOGRAM };
+struct weir_stat_desc {
+    const char *name; /* leaf, such as "upstream_rq_total" */
+    enum weir_stat_kind kind;
+};
+/* Tables are made from an X-macro: X(enum suffix, "leaf", kind). */
+struct weir_stats_registry; /* one a process */
+struct weir_stats;          /* one set: prefix, table, shards */
+struct weir_stats_shard {   /* one worker's numbers */
+    _Atomic int64_t *at;    /* by index of the table; a histogram's cell counts its samples */
+    struct weir_stats *set;
+    uint32_t worker;
+};
+
+struct weir_stats_registry *weir_stats_registry_create(uint32_t worker_count);
+void weir_stats_registry_destroy(struct weir_stats_registry *r);
+/* A set by prefix ("cluster.users.", "http.ingress.", "listener.127.0.0.1_80."); the same prefix and table give the same
+ * set again, so numbers survive a configuration update. Thread-safe. Reference counted; `descs` is static. */
+struct weir_stats *weir_stats_acquire(struct weir_stats_registry *r, struct weir_str prefix, const struct weir_stat_desc *descs,
+                                      uint32_t count);
+struct weir_stats *weir_stats_ref(struct weir_stats *s);
+void weir_stats_release(struct weir_stats *s); /* a set without references leaves the output */
+/* The worker's shard, made at first use. Threads outside workers use index worker_count (one shared shard for the control
+ * thread). Valid while the set is held. */
+struct weir_stats_shard *weir_stats_shard(struct weir_stats *s, uint32_t worker);
+
+static inline void weir_stat_add(struct weir_stats_shard *s, uint32_t index, int64_t n)
+{
+    atomic_store_explicit(&s->at[index], atomic_load_explicit(&s->at[index], memory_order_relaxed) + n, memory_order_relaxed);
+}
+static inline void weir_stat_inc(struct weir_stats_shard *s, uint32_t index)
+{
+    weir_stat_add(s, index, 1);
+}
+static inline void weir_stat_set(struct weir_stats_shard *s, uint32_t index, int64_t v)
+{
+    atomic_store_explicit(&s->at[index], v, memory_order_relaxed);
+}
+/* A histogram sample (milliseconds or bytes, as the name says). */
+void weir_stat_record(struct weir_stats_shard *s, uint32_t index, uint64_t value);
+/* Counters whose leaf is made while running, such as "upstream_rq_503": `leaf` is copied at first use. Bounded per set. */
+void weir_stat_inc_named(struct weir_stats_shard *s, struct weir_str leaf);
+int64_t weir_stat_sum(struct weir_stats *s, uint32_t index); /* over all shards */
+
+#endif
