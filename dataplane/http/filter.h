@@ -1,0 +1,114 @@
+/* THE header for filter authors: what an HTTP filter is, what it may ask and what it may do.
+ *
+ * A filter is a const table of callbacks, registered by one line in filters/filters.c and selected by the type URL of its
+ * configuration. compile() runs on the compile thread and turns a validated message into an immutable config; the other
+ * callbacks run on the worker that owns the stream, in the order of the chain for requests, in reverse for responses. The
+ * last filter (the router) is terminal: it consumes the request and produces the response. */
+#ifndef WEIR_HTTP_FILTER_H
+#define WEIR_HTTP_FILTER_H
+
+#include "dataplane/base/buffer.h"
+#include "dataplane/base/compile.h"
+#include "dataplane/base/format.h"
+#include "dataplane/base/request.h"
+#include "dataplane/route/route.h"
+#include "dataplane/worker/worker.h"
+
+struct weir_stream;
+
+enum weir_verdict {
+    WEIR_CONTINUE, /* the next filter sees it at once */
+    WEIR_PAUSE,    /* nothing of this direction passes until weir_stream_resume_request/response(). From data: the bytes stay in
+                    * the filter's direction buffer and more data waits under back-pressure: once the connection's buffer limit
+                    * is reached the peer is not read any more. */
+    WEIR_PAUSE_AND_BUFFER, /* as PAUSE, but goes on collecting: each further data event comes to this filter with all that has
+                    * been collected so far in weir_stream_request_buffer(); beyond the buffer limit the stream ends with 413
+                    * (request) or 500 (response) */
+    WEIR_ENDED,    /* the filter answered (local reply) or reset the stream: no later filter sees it and the filter's other
+                    * callbacks but on_destroy do not come any more */
+};
+
+/* One filter's part of one stream. */
+struct weir_filter {
+    const struct weir_http_filter *table;
+    struct weir_stream *stream;
+    const void *config;       /* of the chain */
+    const void *route_config; /* most specific of route, virtual host, table; NULL: none. Set before on_request_headers and
+                               * after each change of the route */
+    void *state;              /* table->state_size zeroed bytes in the stream's arena */
+    struct weir_str name;     /* as configured */
+};
+
+struct weir_http_filter {
+    const char *name;                                    /* canonical, for logs and explain; never used to select */
+    const ProtobufCMessageDescriptor *config_type;       /* selects it by type URL */
+    const ProtobufCMessageDescriptor *route_config_type; /* NULL: none */
+    size_t state_size;                                   /* bytes a stream */
+    bool terminal;
+    /* Compile thread. Rejects with weir_reject(). `out` may stay NULL when there is nothing to keep. */
+    enum weir_err (*compile)(struct weir_compile *c, const ProtobufCMessage *msg, struct weir_str stat_prefix, const void **out);
+    enum weir_err (*compile_route)(struct weir_compile *c, const ProtobufCMessage *msg, const void **out);
+    /* Worker. NULL callbacks pass everything. Headers are borrowed until the stream ends and may be changed in place. */
+    enum weir_verdict (*on_request_headers)(struct weir_stream *s, struct weir_filter *f, bool end);
+    /* `data` may be changed, moved away, added to. */
+    enum weir_verdict (*on_request_data)(struct weir_stream *s, struct weir_filter *f, struct weir_buffer *data, bool end);
+    enum weir_verdict (*on_request_trailers)(struct weir_stream *s, struct weir_filter *f, struct weir_headers *trailers);
+    enum weir_verdict (*on_response_headers)(struct weir_stream *s, struct weir_filter *f, bool end);
+    enum weir_verdict (*on_response_data)(struct weir_stream *s, struct weir_filter *f, struct weir_buffer *data, bool end);
+    enum weir_verdict (*on_response_trailers)(struct weir_stream *s, struct weir_filter *f, struct weir_headers *trailers);
+    /* The client reads slowly (true) / again (false): terminal filters stop and resume their source. */
+    void (*on_downstream_blocked)(struct weir_stream *s, struct weir_filter *f, bool blocked);
+    /* The stream has ended, before the access log is written: last chance to set what it prints. */
+    void (*on_complete)(struct weir_stream *s, struct weir_filter *f);
+    /* Last callback, on every stream that saw the filter: timers stopped, attempts given up here. */
+    void (*on_destroy)(struct weir_stream *s, struct weir_filter *f);
+};
+
+/* Asking. All borrowed, valid until the stream ends. */
+struct weir_request *weir_stream_request(struct weir_stream *s);
+struct weir_headers *weir_stream_request_headers(struct weir_stream *s);
+struct weir_headers *weir_stream_response_headers(struct weir_stream *s); /* NULL before the response */
+struct weir_arena *weir_stream_arena(struct weir_stream *s);
+struct weir_worker *weir_stream_worker(struct weir_stream *s);
+/* The decision so far; route NULL when none matched. weir_stream_reroute() makes it anew (after headers changed). */
+const struct weir_route_result *weir_stream_route(struct weir_stream *s);
+void weir_stream_reroute(struct weir_stream *s);
+/* Cluster of the decision in this worker's snapshot, NULL when there is none (cluster_header names are resolved too). */
+struct weir_cluster *weir_stream_cluster(struct weir_stream *s);
+uint64_t weir_stream_buffer_limit(struct weir_stream *s);
+bool weir_stream_is_upgrade(struct weir_stream *s); /* Upgrade or CONNECT that the configuration allows */
+/* Collected by PAUSE_AND_BUFFER so far. */
+struct weir_buffer *weir_stream_request_buffer(struct weir_stream *s);
+struct weir_buffer *weir_stream_response_buffer(struct weir_stream *s);
+
+/* Doing. */
+void weir_stream_resume_request(struct weir_stream *s, struct weir_filter *f);
+void weir_stream_resume_response(struct weir_stream *s, struct weir_filter *f);
+/* Replies and returns WEIR_ENDED. gRPC requests get a trailers-only answer with the mapped status (or grpc_status when not
+ * negative). The reply passes the response callbacks of the filters, as Envoy's does, and local_reply_config. After the
+ * response has begun the stream is reset instead. `details` and `body` live until the stream ends. */
+struct weir_local_reply {
+    uint32_t status;
+    int grpc_status; /* -1: mapped from status */
+    struct weir_str body, details;
+    uint64_t flags; /* WEIR_FLAG(...) added */
+    const struct weir_header_rules *rules; /* response headers to add, NULL: none */
+    const struct weir_headers *extra;      /* more headers, NULL: none */
+};
+enum weir_verdict weir_stream_reply(struct weir_stream *s, const struct weir_local_reply *reply);
+enum weir_verdict weir_stream_reset(struct weir_stream *s, struct weir_str details, uint64_t flags);
+/* Stop / go on reading the request (the terminal filter's back-pressure). Counted: each true needs its false. */
+void weir_stream_pause_request(struct weir_stream *s, bool pause);
+
+/* The terminal filter's response. Headers and trailers are in the stream's arena. */
+void weir_stream_respond_informational(struct weir_stream *s, struct weir_headers *h);
+void weir_stream_respond_headers(struct weir_stream *s, struct weir_headers *h, bool end);
+void weir_stream_respond_data(struct weir_stream *s, struct weir_buffer *data, bool end);
+void weir_stream_respond_trailers(struct weir_stream *s, struct weir_headers *trailers);
+/* The response broke off after it had begun: the client's stream is reset (HTTP/2) or its connection closed (HTTP/1). */
+void weir_stream_respond_reset(struct weir_stream *s, struct weir_str details, uint64_t flags);
+
+/* Registry, filters/filters.c. NULL: no filter has this config type. */
+const struct weir_http_filter *weir_http_filter_of_type(const ProtobufCMessageDescriptor *type);
+
+#endif
