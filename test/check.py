@@ -83,7 +83,7 @@ def build_phase(preset, needs=None):
 
 def pytest_phase(name, directory, *options, env=None, needs=None):
     report = LOGS / f"{name}.xml"
-    command = ["/usr/bin/python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rfEs", "--color=no",
+    command = ["/usr/bin/python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rfEs", "--color=no", "--tb=short",
                f"--junitxml={report}", f"--basetemp={ROOT}/build/check/{name}.tmp", *options, directory]
     return Phase(name, [command], report, count_pytest, env or {}, needs)
 

@@ -1,0 +1,104 @@
+"""Fixtures of the end-to-end tests. A program that a test started is ended and judged when the test ends."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from support import h2peer, process, tls, upstream, websocket  # noqa: E402
+from support.grpc_echo import EchoServer  # noqa: E402
+from support.weir import Weir  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "peers: needs programs from a package registry; mandatory where CI=true")
+    os.environ.setdefault("NO_PROXY", "*")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for program in getattr(item, "weir_programs", []):
+            if program.log_path.exists():
+                report.sections.append((f"log of {program.name}, its end", program.log[-6000:]))
+
+
+@pytest.fixture
+def start_program(request, tmp_path):
+    """start_program(name, *args): runs a built program until the test ends."""
+    programs = request.node.weir_programs = []
+
+    def start(name, *args, env=None):
+        program = process.Program(name, args, tmp_path, env)
+        programs.append(program)
+        return program.start()
+
+    yield start
+    end_programs(programs)
+
+
+@pytest.fixture
+def start_weir(request, tmp_path):
+    """start_weir(bootstrap, ready=True, args=(), env=None, concurrency=2): a running Weir."""
+    programs = getattr(request.node, "weir_programs", None)
+    programs = request.node.weir_programs = [] if programs is None else programs
+    own = []
+
+    def start(bootstrap, ready=True, **options):
+        weir = Weir(bootstrap, tmp_path, **options)
+        programs.append(weir)
+        own.append(weir)
+        return weir.start(ready)
+
+    yield start
+    end_programs(own)
+
+
+def end_programs(programs):
+    """Ends all, the last started first, whatever each has to say; then fails with what was wrong."""
+    errors = []
+    for program in reversed(programs):
+        try:
+            program.stop()
+        except AssertionError as error:
+            errors.append(str(error))
+    assert not errors, "\n".join(errors)
+
+
+def closing(factory):
+    """A fixture that gives factory(...), and closes all that it made."""
+    @pytest.fixture
+    def fixture():
+        made = []
+
+        def make(*args, **kwargs):
+            made.append(factory(*args, **kwargs))
+            return made[-1]
+
+        yield make
+        for thing in made:
+            thing.close()
+    return fixture
+
+
+make_upstream = closing(upstream.Upstream)
+make_h2_upstream = closing(h2peer.Upstream)
+make_grpc_upstream = closing(EchoServer)
+make_websocket_upstream = closing(websocket.WebSocketUpstream)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A certificate authority; authority.issue(name, *sans) makes certificates."""
+    return tls.Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def server_certificate(authority):
+    """For localhost, 127.0.0.1 and a.test."""
+    return authority.issue("server", "DNS:localhost", "DNS:a.test", "IP:127.0.0.1")
