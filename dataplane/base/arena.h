@@ -25,6 +25,18 @@ void weir_arena_deinit(struct weir_arena *a);
 /* Heap forms: the arena lies in its own first chunk. */
 struct weir_arena *weir_arena_create(void);
 void weir_arena_destroy(struct weir_arena *a);
+/* Runs cleanups and makes all room free again, keeping one small chunk: as new, without asking the system. Also of heap forms. */
+void weir_arena_reset(struct weir_arena *a);
+
+/* Heap arenas at rest, kept by one thread for what comes and goes with every request. Zeroed is empty. */
+#define WEIR_ARENA_POOL_MAX 64
+struct weir_arena_pool {
+    struct weir_arena *free[WEIR_ARENA_POOL_MAX];
+    uint32_t count;
+};
+struct weir_arena *weir_arena_pool_take(struct weir_arena_pool *p); /* a heap arena, empty */
+void weir_arena_pool_give(struct weir_arena_pool *p, struct weir_arena *a);
+void weir_arena_pool_deinit(struct weir_arena_pool *p);
 
 /* Zeroed, aligned to 16. Never NULL: ends the process when the system has no memory (a cap does not apply). */
 void *weir_arena_alloc(struct weir_arena *a, size_t size) __attribute__((returns_nonnull, malloc, alloc_size(2)));

@@ -24,6 +24,12 @@ struct weir_compile_names {
     void *ctx;
 };
 
+/* What the process says of itself: bootstrap.node, --service-*. */
+struct weir_compile_node {
+    struct weir_str id, cluster, zone;
+    struct weir_str local_ip; /* first address of the machine that is not loopback, else 127.0.0.1 */
+};
+
 struct weir_compile {
     struct weir_arena *arena;       /* of the resource */
     struct weir_resource *resource; /* may be NULL in tests */
@@ -31,6 +37,7 @@ struct weir_compile {
     const struct weir_compile_names *names;
     struct weir_stats_registry *stats; /* where a compiled object registers its counters; NULL in some tests */
     const struct weir_runtime *runtime;
+    const struct weir_compile_node *node; /* NULL in some tests */
     uint32_t worker_count;
     struct weir_arena *scratch; /* gone after the compile: unpacked Any payloads */
     size_t path_length;

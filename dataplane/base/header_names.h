@@ -48,7 +48,8 @@
     X(ACCESS_CONTROL_EXPOSE_HEADERS, "access-control-expose-headers") X(ACCESS_CONTROL_MAX_AGE, "access-control-max-age")       \
     X(TRACEPARENT, "traceparent") X(TRACESTATE, "tracestate") X(AGE, "age") X(ETAG, "etag") X(SEC_WEBSOCKET_KEY, "sec-websocket-key") \
     X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept") X(SEC_WEBSOCKET_VERSION, "sec-websocket-version")                           \
-    X(X_GRPC_WEB, "x-grpc-web") X(PROXY_STATUS, "proxy-status") X(PROXY_AUTHORIZATION, "proxy-authorization")
+    X(X_ENVOY_UPSTREAM_RQ_TIMEOUT_ALT_RESPONSE, "x-envoy-upstream-rq-timeout-alt-response")                                     \
+    X(GRPC_ENCODING, "grpc-encoding") X(CONTENT_LANGUAGE, "content-language") X(X_GRPC_WEB, "x-grpc-web") X(PROXY_STATUS, "proxy-status") X(PROXY_AUTHORIZATION, "proxy-authorization")
 
 enum weir_header_id {
     WEIR_H_NONE = 0, /* a name that is not interned */

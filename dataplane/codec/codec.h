@@ -21,7 +21,8 @@
 
 enum weir_reset {
     WEIR_RESET_NONE,            /* both directions ended in order */
-    WEIR_RESET_LOCAL,           /* we gave the stream up (CANCEL, or closing the HTTP/1 connection) */
+    WEIR_RESET_LOCAL,           /* we gave the stream up (HTTP/2: CANCEL from a client, INTERNAL_ERROR from a server; HTTP/1: the
+                                 * connection ends) */
     WEIR_RESET_LOCAL_REFUSED,   /* not processed (REFUSED_STREAM) */
     WEIR_RESET_REMOTE,          /* RST_STREAM from the peer */
     WEIR_RESET_REMOTE_REFUSED,  /* REFUSED_STREAM, or beyond GOAWAY's last stream: safe to retry */
@@ -35,7 +36,8 @@ enum weir_reset {
 struct weir_codec_stream;
 /* What a stream's owner hears. `ctx` is the owner's. */
 struct weir_stream_events {
-    /* Server: a request's head. Client: the final response's head (status other than 1xx, or 101 of an accepted upgrade). */
+    /* Server: a request's head: pseudo headers first; HTTP/1 gives :method, :path (CONNECT: none) and :authority (from Host, or
+     * from an absolute-form target, whose scheme then is :scheme), and no host. Client: the final response's head (status other than 1xx, or 101 of an accepted upgrade). */
     void (*on_headers)(void *ctx, struct weir_headers *h, bool end);
     /* Client: 1xx other than 101. NULL: dropped. */
     void (*on_informational)(void *ctx, struct weir_headers *h);
@@ -65,7 +67,9 @@ struct weir_codec_events {
     void (*on_output)(void *owner);
     /* Transport reading should stop / go on: the codec holds what it may not deliver. */
     void (*on_read_pause)(void *owner, bool pause);
-    /* Client: no new streams on this connection (GOAWAY, Connection: close, HTTP/1 body until close). */
+    /* No new streams on this connection. Client: GOAWAY, Connection: close, HTTP/1 body until close. Server: the message on
+     * its way is the last (Connection: close, HTTP/1.0 without keep-alive, after a reset, after shutdown(final)); the owner closes
+     * the transport once weir_codec_idle() and all output has been taken. NULL: not wanted. */
     void (*on_draining)(void *owner);
     /* Client: how many more streams may start now changed (SETTINGS_MAX_CONCURRENT_STREAMS, a stream ended). */
     void (*on_capacity)(void *owner);
@@ -83,7 +87,9 @@ struct weir_codec_stream {
     void *ctx;
     struct weir_arena *arena; /* the owner's; outlives the stream */
     struct weir_codec *codec;
+    enum weir_protocol protocol;               /* of the message received; set before on_headers */
     uint64_t header_bytes_rx, header_bytes_tx; /* as on the wire */
+    uint64_t wire_bytes_rx, wire_bytes_tx;     /* all of the stream so far, with framing */
 };
 struct weir_codec_stream_ops {
     /* Heads are read during the call and not kept. Hop-by-hop headers of HTTP/1 (connection, transfer-encoding, keep-alive,
@@ -92,6 +98,8 @@ struct weir_codec_stream_ops {
     void (*send_informational)(struct weir_codec_stream *s, const struct weir_headers *h);
     void (*send_data)(struct weir_codec_stream *s, struct weir_buffer *data, bool end); /* takes all */
     void (*send_trailers)(struct weir_codec_stream *s, const struct weir_headers *h);
+    /* Server, reason NONE, after the response's end was sent: the rest of the request is not wanted. What was sent still
+     * leaves; then HTTP/2 sends RST_STREAM(NO_ERROR), HTTP/1 takes no further request (on_draining). */
     void (*reset)(struct weir_codec_stream *s, enum weir_reset reason);
     void (*read_pause)(struct weir_codec_stream *s, bool pause);
     size_t (*send_queued)(const struct weir_codec_stream *s);

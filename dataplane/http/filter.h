@@ -18,25 +18,29 @@ struct weir_stream;
 
 enum weir_verdict {
     WEIR_CONTINUE, /* the next filter sees it at once */
-    WEIR_PAUSE,    /* nothing of this direction passes until weir_stream_resume_request/response(). From data: the bytes stay in
-                    * the filter's direction buffer and more data waits under back-pressure: once the connection's buffer limit
-                    * is reached the peer is not read any more. */
-    WEIR_PAUSE_AND_BUFFER, /* as PAUSE, but goes on collecting: each further data event comes to this filter with all that has
-                    * been collected so far in weir_stream_request_buffer(); beyond the buffer limit the stream ends with 413
-                    * (request) or 500 (response) */
-    WEIR_ENDED,    /* the filter answered (local reply) or reset the stream: no later filter sees it and the filter's other
-                    * callbacks but on_destroy do not come any more */
+    WEIR_PAUSE,    /* nothing of this direction passes until weir_stream_resume_request/response(). What the callback was given
+                    * is held and goes on to the next filter then; what comes after it waits unseen in front of this filter, under
+                    * back-pressure: once the buffer limit is reached the peer is not read any more. */
+    WEIR_PAUSE_AND_BUFFER, /* as PAUSE, but goes on collecting: further data and trailers come to this filter at once, each
+                    * time with what it collected before in weir_stream_request/response_buffer(). CONTINUE (or resume) sends
+                    * held headers, all of the collected data and the present event on to the next filter. Beyond the buffer limit
+                    * the stream ends with 413 (request) or 500 (response). */
+    WEIR_ENDED,    /* the filter answered (local reply) or reset the stream: no later filter sees it and no request callback of
+                    * any filter comes any more. The answer passes the response callbacks of every filter, this one too. */
 };
+/* Resuming from inside the callback that then returns PAUSE is the same as CONTINUE. A resume of another filter, or of this
+ * one from elsewhere, acts once the pass that runs at the moment (if any) has ended: no callback is ever re-entered. */
 
 /* One filter's part of one stream. */
 struct weir_filter {
     const struct weir_http_filter *table;
     struct weir_stream *stream;
     const void *config;       /* of the chain */
-    const void *route_config; /* most specific of route, virtual host, table; NULL: none. Set before on_request_headers and
-                               * after each change of the route */
+    const void *route_config; /* most specific of weighted cluster, route, virtual host, table; NULL: none. Set before
+                               * on_request_headers and after each change of the route */
     void *state;              /* table->state_size zeroed bytes in the stream's arena */
     struct weir_str name;     /* as configured */
+    uint32_t index;           /* place in the stream's chain */
 };
 
 struct weir_http_filter {
@@ -45,10 +49,12 @@ struct weir_http_filter {
     const ProtobufCMessageDescriptor *route_config_type; /* NULL: none */
     size_t state_size;                                   /* bytes a stream */
     bool terminal;
-    /* Compile thread. Rejects with weir_reject(). `out` may stay NULL when there is nothing to keep. */
+    /* Compile thread. Rejects with weir_reject(). `out` may stay NULL when there is nothing to keep. stat_prefix: the connection
+     * manager's, "http.PREFIX.". */
     enum weir_err (*compile)(struct weir_compile *c, const ProtobufCMessage *msg, struct weir_str stat_prefix, const void **out);
     enum weir_err (*compile_route)(struct weir_compile *c, const ProtobufCMessage *msg, const void **out);
-    /* Worker. NULL callbacks pass everything. Headers are borrowed until the stream ends and may be changed in place. */
+    /* Worker. NULL callbacks pass everything. Headers are borrowed until the stream ends and may be changed in place. Response
+     * callbacks may come without a request callback before: an earlier filter has answered. `end`: nothing follows. */
     enum weir_verdict (*on_request_headers)(struct weir_stream *s, struct weir_filter *f, bool end);
     /* `data` may be changed, moved away, added to. */
     enum weir_verdict (*on_request_data)(struct weir_stream *s, struct weir_filter *f, struct weir_buffer *data, bool end);
@@ -73,13 +79,18 @@ struct weir_worker *weir_stream_worker(struct weir_stream *s);
 /* The decision so far; route NULL when none matched. weir_stream_reroute() makes it anew (after headers changed). */
 const struct weir_route_result *weir_stream_route(struct weir_stream *s);
 void weir_stream_reroute(struct weir_stream *s);
+/* Configurations of the filter on all levels of the route, most specific first; returns how many there are (at most `max`). */
+uint32_t weir_stream_route_configs(struct weir_stream *s, const struct weir_filter *f, const void **out, uint32_t max);
 /* Cluster of the decision in this worker's snapshot, NULL when there is none (cluster_header names are resolved too). */
 struct weir_cluster *weir_stream_cluster(struct weir_stream *s);
 uint64_t weir_stream_buffer_limit(struct weir_stream *s);
+void weir_stream_set_buffer_limit(struct weir_stream *s, uint64_t bytes); /* of this stream, both directions */
 bool weir_stream_is_upgrade(struct weir_stream *s); /* Upgrade or CONNECT that the configuration allows */
-/* Collected by PAUSE_AND_BUFFER so far. */
-struct weir_buffer *weir_stream_request_buffer(struct weir_stream *s);
-struct weir_buffer *weir_stream_response_buffer(struct weir_stream *s);
+/* What the filter holds (PAUSE) or has collected (PAUSE_AND_BUFFER), to be read or changed; never NULL. */
+struct weir_buffer *weir_stream_request_buffer(struct weir_stream *s, struct weir_filter *f);
+struct weir_buffer *weir_stream_response_buffer(struct weir_stream *s, struct weir_filter *f);
+/* The request has ended (its last byte or trailers were received). */
+bool weir_stream_request_ended(const struct weir_stream *s);
 
 /* Doing. */
 void weir_stream_resume_request(struct weir_stream *s, struct weir_filter *f);
@@ -100,7 +111,8 @@ enum weir_verdict weir_stream_reset(struct weir_stream *s, struct weir_str detai
 /* Stop / go on reading the request (the terminal filter's back-pressure). Counted: each true needs its false. */
 void weir_stream_pause_request(struct weir_stream *s, bool pause);
 
-/* The terminal filter's response. Headers and trailers are in the stream's arena. */
+/* The terminal filter's response. Headers and trailers are in the stream's arena; data is taken (left empty). None of these is
+ * called after the response's end, a reset or on_destroy. */
 void weir_stream_respond_informational(struct weir_stream *s, struct weir_headers *h);
 void weir_stream_respond_headers(struct weir_stream *s, struct weir_headers *h, bool end);
 void weir_stream_respond_data(struct weir_stream *s, struct weir_buffer *data, bool end);

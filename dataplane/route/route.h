@@ -137,7 +137,9 @@ struct weir_virtual_host {
     const void *metadata;
     struct weir_route_index *index; /* route/index.h */
 };
-/* Per-route configuration of filters by filter name (the name in http_filters, as the API keys it). */
+/* Per-route configuration of filters by filter name (the name in http_filters, as the API keys it). A list holds the entries of
+ * all its levels, most specific first (weighted cluster, route, virtual host, table): the first of a name is the one in effect;
+ * filters that apply every level (header_mutation) walk on. */
 struct weir_filter_route_config {
     struct weir_str filter_name;
     const void *filter; /* struct weir_http_filter whose compile_route made it; checked against the chain's filter */

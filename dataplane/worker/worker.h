@@ -5,6 +5,7 @@
 #ifndef WEIR_WORKER_WORKER_H
 #define WEIR_WORKER_WORKER_H
 
+#include "dataplane/base/arena.h"
 #include "dataplane/base/buffer.h"
 #include "dataplane/base/list.h"
 #include "dataplane/base/random.h"
@@ -27,6 +28,7 @@ struct weir_worker {
     uint64_t wall_ns;         /* Unix time of the same turn */
     struct weir_timer_wheel timers;
     struct weir_block_pool blocks;
+    struct weir_arena_pool arenas; /* streams' arenas at rest */
     struct weir_random random;
     struct weir_mailbox mailbox;
     struct weir_snapshot snapshot;
