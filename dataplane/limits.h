@@ -24,6 +24,11 @@
 
 /* HTTP/1 */
 #define WEIR_H1_CHUNK_LINE_BYTES_MAX 1024 /* size and extensions of one chunk */
+#define WEIR_H1_CHUNK_OVERHEAD_BYTES_MAX 16384 /* chunk lines of one body beyond what its data explains */
+#define WEIR_H1_METHOD_BYTES_MAX 64
+#define WEIR_H1_INFORMATIONAL_MAX 32 /* 1xx before one response */
+#define WEIR_H1_CONNECTION_TOKENS_MAX 10 /* headers that one message's Connection may name, as Envoy */
+#define WEIR_H1_TURN_REQUESTS_MAX 16 /* pipelined requests begun in one call of output() */
 #define WEIR_H1_PIPELINED_BYTES_MAX WEIR_BUFFER_LIMIT_DEFAULT
 
 /* HTTP/2 (RFC 9113; floods as Http2ProtocolOptions bounds them). */

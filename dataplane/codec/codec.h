@@ -3,10 +3,11 @@
  * upstream/pool on the client side) feeds bytes in and takes bytes out.
  *
  * Rules of the house:
- * - Events come only from inside weir_codec_input() and weir_codec_input_eof(), weir_codec_output() and, for on_closed after
- *   a connection error, weir_codec_fail(). Calls on streams may be made from inside events.
- * - Output is pulled: on_output says that weir_codec_output() would yield bytes. The owner pulls at the turn's end (defer),
- *   never from inside an event.
+ * - Events of streams come only from inside weir_codec_input() and weir_codec_input_eof(), weir_codec_output(),
+ *   weir_codec_transport_blocked() and, for on_closed after a connection error, weir_codec_fail(). Calls on streams may be
+ *   made from inside events. Events of the connection may come from any call, those on streams too.
+ * - Output is pulled: on_output says that weir_codec_output() would yield bytes, or deliver what a read_pause held back. The
+ *   owner pulls at the turn's end (defer), never from inside an event.
  * - A stream ends with exactly one on_closed event, or by the owner's weir_codec_stream_reset(), after which no event
  *   comes. Either way the pointer is then invalid for the owner. on_closed(WEIR_RESET_NONE) comes when both directions
  *   have ended: all received has been delivered and all sent has been given to output.
@@ -71,11 +72,14 @@ struct weir_codec_events {
      * its way is the last (Connection: close, HTTP/1.0 without keep-alive, after a reset, after shutdown(final)); the owner closes
      * the transport once weir_codec_idle() and all output has been taken. NULL: not wanted. */
     void (*on_draining)(void *owner);
+    /* HTTP/1: nothing will follow what output() yields, while the peer may go on: send FIN after it (a tunnel's half-close).
+     * Once a connection. NULL: not wanted. */
+    void (*on_write_end)(void *owner);
     /* Client: how many more streams may start now changed (SETTINGS_MAX_CONCURRENT_STREAMS, a stream ended). */
     void (*on_capacity)(void *owner);
     /* The peer broke the connection. Server, HTTP/1: `e` is the answer to give (through the stream where one began, else
      * raw: weir_codec_reply()); the owner then closes after flushing. All streams have had on_closed, except the one that
-     * `e` is for. HTTP/2: GOAWAY is in the output. */
+     * `e` is for. HTTP/2: GOAWAY is in the output. Client, HTTP/1: e->status is 0; also for bytes that belong to no response. */
     void (*on_error)(void *owner, const struct weir_codec_error *e);
 };
 
@@ -112,6 +116,7 @@ struct weir_codec_config {
     uint32_t stream_high_water, stream_low_water; /* bytes queued for sending, each stream */
     /* Http1ProtocolOptions */
     bool h1_accept_http_10, h1_enable_trailers, h1_allow_absolute_url, h1_allow_chunked_length, h1_proper_case;
+    bool h1_allow_custom_methods, h1_send_absolute_url;
     struct weir_str h1_default_host; /* for HTTP/1.0 without Host */
     enum { WEIR_UNDERSCORE_ALLOW, WEIR_UNDERSCORE_REJECT, WEIR_UNDERSCORE_DROP } underscores;
     /* Http2ProtocolOptions; 0: the default */
