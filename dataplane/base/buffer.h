@@ -23,7 +23,8 @@ struct weir_block_pool {
     uint64_t live; /* blocks taken and not given back: 0 at rest, checked by tests */
 };
 void weir_block_pool_init(struct weir_block_pool *p);
-void weir_block_pool_deinit(struct weir_block_pool *p); /* blocks still referenced free themselves later */
+/* Blocks still referenced go back to the system when released; until then (live > 0) the struct's memory must stay. */
+void weir_block_pool_deinit(struct weir_block_pool *p);
 /* refs = 1. `pool` may be NULL. capacity: at least min_capacity; WEIR_BLOCK_BYTES ones come from the pool. */
 struct weir_block *weir_block_create(struct weir_block_pool *pool, size_t min_capacity);
 static inline void weir_block_acquire(struct weir_block *b)
@@ -43,7 +44,8 @@ struct weir_slice {
 struct weir_buffer {
     size_t bytes;
     uint32_t head, count, capacity; /* ring over `at` */
-    struct weir_slice *at;          /* inline_at or heap */
+    struct weir_slice *at;          /* inline_at or heap: not to be copied by value, weir_buffer_move it */
+    uint8_t *append_end;            /* where append may go on writing in the last slice's block; NULL: nowhere */
     struct weir_slice inline_at[2];
 };
 

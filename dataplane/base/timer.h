@@ -14,7 +14,7 @@ struct weir_timer {
     void (*on_due)(struct weir_timer *t); /* the timer is stopped when called; it may start itself again or be freed */
 };
 
-#define WEIR_TIMER_LEVELS 5
+#define WEIR_TIMER_LEVELS 7 /* 139 years: later than that is never */
 #define WEIR_TIMER_SLOTS 64
 
 struct weir_timer_wheel {
