@@ -89,5 +89,8 @@ struct weir_transport_factory {
                                       const struct weir_transport_events *events, void *owner);
 };
 extern const struct weir_transport_factory weir_transport_sockets;
+/* By the worker's factory, or over sockets where it has none. */
+struct weir_transport *weir_transport_connect(struct weir_worker *w, const struct weir_connect_options *o,
+                                              const struct weir_transport_events *events, void *owner);
 
 #endif

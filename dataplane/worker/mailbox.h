@@ -15,10 +15,19 @@ struct weir_mail {
 };
 struct weir_mailbox {
     struct weir_mail *_Atomic head; /* newest first; taken whole and reversed by the receiver */
-    int wake_fd;                    /* eventfd */
-    void *watch;                    /* the loop's socket over wake_fd */
+    int wake_fd;                    /* eventfd; -1: none, as in a simulation */
+    struct weir_watch *watch;       /* over wake_fd, owns it */
 };
 /* Any thread. After the worker was destroyed mail may not be sent. */
 void weir_mailbox_post(struct weir_worker *w, struct weir_mail *m);
+
+/* For worker.c. */
+bool weir_mailbox_open(struct weir_worker *w);
+void weir_mailbox_close(struct weir_worker *w);
+void weir_mailbox_deliver(struct weir_worker *w); /* what has come so far */
+static inline bool weir_mailbox_empty(const struct weir_mailbox *b)
+{
+    return atomic_load_explicit(&b->head, memory_order_acquire) == NULL;
+}
 
 #endif
