@@ -13,6 +13,8 @@ struct weir_resource {
     struct weir_arena arena; /* the resource lies in it too */
     struct weir_str name, version;
     uint64_t hash; /* of the bytes it was compiled from */
+    struct weir_str packed;   /* those bytes, kept for /config_dump; in the arena */
+    uint64_t updated_wall_ns; /* when they came, Unix time */
 };
 /* Allocates `size` zeroed bytes (whose first member is the struct weir_resource) in a fresh arena; refs = 1. */
 void *weir_resource_create(size_t size, struct weir_str name);
