@@ -12,11 +12,17 @@ _Static_assert(WEIR_TIMER_SLOTS == 1 << DIGIT_BITS, "a slot is a digit");
 void weir_timer_wheel_init(struct weir_timer_wheel *w, uint64_t now_ms)
 {
     w->now_ms = now_ms;
+    w->clock_ms = now_ms;
     for (unsigned level = 0; level < WEIR_TIMER_LEVELS; level++) {
         w->occupied[level] = 0;
         for (unsigned slot = 0; slot < WEIR_TIMER_SLOTS; slot++)
             weir_list_init(&w->slots[level][slot]);
     }
+}
+
+void weir_timer_wheel_set_clock(struct weir_timer_wheel *w, uint64_t now_ms)
+{
+    if (now_ms > w->now_ms) w->clock_ms = now_ms;
 }
 
 static void place(struct weir_timer_wheel *w, struct weir_timer *t)
@@ -31,7 +37,7 @@ static void place(struct weir_timer_wheel *w, struct weir_timer *t)
 void weir_timer_start(struct weir_timer_wheel *w, struct weir_timer *t, uint64_t delay_ms)
 {
     weir_timer_stop(w, t);
-    t->due_ms = w->now_ms < DUE_MAX && delay_ms < DUE_MAX - w->now_ms ? w->now_ms + delay_ms : DUE_MAX;
+    t->due_ms = w->clock_ms < DUE_MAX && delay_ms < DUE_MAX - w->clock_ms ? w->clock_ms + delay_ms : DUE_MAX;
     place(w, t);
 }
 
@@ -71,6 +77,7 @@ void weir_timer_wheel_advance(struct weir_timer_wheel *w, uint64_t now_ms)
     unsigned level, slot;
     uint64_t at_ms;
     if (now_ms < w->now_ms) now_ms = w->now_ms;
+    w->clock_ms = now_ms;
     while (next_slot(w, &level, &slot, &at_ms) && at_ms <= now_ms) {
         struct weir_list *head = &w->slots[level][slot];
         if (at_ms > w->now_ms) w->now_ms = at_ms;

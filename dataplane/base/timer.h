@@ -19,11 +19,15 @@ struct weir_timer {
 
 struct weir_timer_wheel {
     uint64_t now_ms;
+    uint64_t clock_ms; /* at or after now_ms: what delays count from */
     uint64_t occupied[WEIR_TIMER_LEVELS]; /* a bit a slot */
     struct weir_list slots[WEIR_TIMER_LEVELS][WEIR_TIMER_SLOTS];
 };
 void weir_timer_wheel_init(struct weir_timer_wheel *w, uint64_t now_ms);
-/* Never earlier than delay_ms after the wheel's now. Restarts a running timer. */
+/* Tells the time without calling what is due: a loop does so before a turn's events, and advances the wheel after them.
+ * A clock behind the wheel's now is ignored. */
+void weir_timer_wheel_set_clock(struct weir_timer_wheel *w, uint64_t now_ms);
+/* Never earlier than delay_ms after the wheel's clock. Restarts a running timer. */
 void weir_timer_start(struct weir_timer_wheel *w, struct weir_timer *t, uint64_t delay_ms);
 void weir_timer_stop(struct weir_timer_wheel *w, struct weir_timer *t);
 static inline bool weir_timer_running(const struct weir_timer *t)

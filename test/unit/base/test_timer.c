@@ -181,9 +181,24 @@ static void test_random_operations_agree_with_a_list(void **state)
     }
 }
 
+static void test_timer_delay_counts_from_the_clock_not_from_the_last_advance(void **state)
+{
+    (void)state;
+    struct weir_timer_wheel w;
+    struct probe p = {0};
+    weir_timer_wheel_init(&w, 100);
+    weir_timer_wheel_set_clock(&w, 5000);
+    probe_start(&w, &p, 10);
+    weir_timer_wheel_advance(&w, 5009);
+    assert_int_equal(p.fired, 0);
+    weir_timer_wheel_advance(&w, 5010);
+    assert_int_equal(p.fired, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_timer_delay_counts_from_the_clock_not_from_the_last_advance),
         cmocka_unit_test(test_timer_is_never_early_and_fires_once),
         cmocka_unit_test(test_delay_beyond_all_bounds_never_fires),
         cmocka_unit_test(test_timer_restarted_in_its_callback_waits_for_the_next_advance),
