@@ -47,7 +47,7 @@ void *weir_arena_try_alloc(struct weir_arena *a, size_t size) WEIR_MUST_USE;
 /* Copies; the copy is NUL-terminated beyond n. */
 struct weir_str weir_arena_str(struct weir_arena *a, struct weir_str s);
 struct weir_str weir_arena_printf(struct weir_arena *a, const char *fmt, ...) WEIR_PRINTF(2, 3);
-struct weir_str weir_arena_vprintf(struct weir_arena *a, const char *fmt, va_list args);
+struct weir_str weir_arena_vprintf(struct weir_arena *a, const char *fmt, va_list args) WEIR_PRINTF(2, 0);
 /* Calls fn(ctx) at deinit: for what the arena's objects own elsewhere (a regex, an SSL_CTX, a reference). */
 void weir_arena_on_destroy(struct weir_arena *a, void (*fn)(void *ctx), void *ctx);
 
