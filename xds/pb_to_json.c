@@ -63,6 +63,7 @@ struct printer {
     const struct weir_json_options *o;
     struct weir_json_out *out;
     uint32_t level, depth;
+    bool hide; /* inside a sensitive field */
 };
 
 static void line(struct printer *p)
@@ -121,17 +122,22 @@ static void scalar_print(struct printer *p, const ProtobufCFieldDescriptor *f, c
 
 static void element_print(struct printer *p, const ProtobufCFieldDescriptor *f, const struct weir_pb_field *fact, const void *v)
 {
-    if (p->o->redact && fact->flags & WEIR_PB_SENSITIVE && f->type != PROTOBUF_C_TYPE_MESSAGE) {
+    bool outer = p->hide;
+    if (p->o->redact && fact->flags & WEIR_PB_SENSITIVE) p->hide = true;
+    if (p->hide && (f->type == PROTOBUF_C_TYPE_STRING || f->type == PROTOBUF_C_TYPE_BYTES)) {
         redacted_print(p, f);
+        p->hide = outer;
         return;
     }
     if (f->type != PROTOBUF_C_TYPE_MESSAGE) {
         scalar_print(p, f, v);
+        p->hide = outer;
         return;
     }
     const ProtobufCMessage *sub = *(ProtobufCMessage *const *)v;
     if (sub == NULL) add(p->out, "{}");
     else message_print(p, sub, weir_pb_child(fact));
+    p->hide = outer;
 }
 
 static void key_print(struct printer *p, bool *first, struct weir_str name)
