@@ -10,27 +10,48 @@
 #include <stdatomic.h>
 
 #include "dataplane/base/address.h"
-#include "dataplane/base/resource.h"
+#include "dataplane/base/list.h"
 #include "dataplane/base/request.h"
+#include "dataplane/base/resource.h"
 #include "dataplane/observe/stats.h"
 #include "dataplane/worker/worker.h"
 
 struct weir_cluster_config; /* cluster/config.h: starts with struct weir_resource */
 struct weir_endpoints;      /* cluster/endpoints.h: starts with struct weir_resource */
 struct weir_cluster_shared; /* cluster/shared.h */
+struct weir_host_set;       /* cluster/host_set.h */
 struct weir_host;           /* cluster/host.h: shared by all workers, counted atomically, atomics for health and load */
+struct weir_lb;             /* cluster/lb.h */
+
+/* One worker's view of a host: where its pools are. Plain counts: a pick touches nothing shared but the host's load. */
+struct weir_cluster_host {
+    struct weir_cluster *cluster; /* not counted: each host reference is also one of the cluster */
+    struct weir_host *host;       /* a reference is held */
+    uint32_t refs;                /* attempts, pools, tunnels; membership counts as one */
+    uint32_t weight;
+    bool removed;         /* not in the set any more: pools finish what they have */
+    bool canary;
+    const void *metadata; /* valid while the cluster holds the host set it came with; copied at each update */
+    double edf_weight;    /* cluster/lb.h */
+    /* upstream/pool.h's: pools of this host, and what is called once when the host leaves the set or the cluster's view ends. */
+    struct weir_list pools; /* zeroed until the first pool */
+    void (*on_removed)(struct weir_cluster_host *h, bool close_now);
+};
 
 struct weir_cluster {
     struct weir_worker *worker;
     uint32_t slot;
-    struct weir_pin *config;    /* struct weir_cluster_config */
-    struct weir_pin *endpoints; /* struct weir_endpoints; NULL: none yet */
-    struct weir_cluster_shared *shared;
-    struct weir_stats_shard *stats; /* cluster.NAME.*, enum in cluster/cluster_stats.h */
-    struct weir_lb *lb;             /* cluster/lb.h */
-    void *pools;                    /* upstream/pool.h's, freed by its callback */
-    uint32_t refs;                  /* streams, pools, tunnels; the snapshot counts as one */
-    bool removed;                   /* no longer in the snapshot: no new requests, ends with its last reference */
+    struct weir_pin *pin;                     /* of config */
+    const struct weir_cluster_config *config; /* pin's resource */
+    struct weir_host_set *hosts;              /* a reference is held; never NULL */
+    struct weir_cluster_shared *shared;       /* a reference is held */
+    struct weir_stats_shard *stats;           /* cluster.NAME.*, enum in cluster/cluster_stats.h; never NULL */
+    struct weir_cluster_codes *codes;         /* cells of upstream_rq_CODE, made at first use (cluster/codes.h) */
+    struct weir_lb *lb;                       /* cluster/lb.h */
+    struct weir_cluster_host **by_slot;       /* host_capacity; by weir_host.slot; NULL: none */
+    uint32_t host_capacity;
+    uint32_t refs; /* streams, hosts, tunnels; the snapshot counts as one */
+    bool removed;  /* no longer in the snapshot: no new requests, ends with its last reference */
 };
 
 /* What a pick may depend on. */
@@ -38,12 +59,27 @@ struct weir_lb_context {
     const struct weir_request *request; /* NULL for TCP */
     uint64_t hash;
     bool has_hash;
-    struct weir_host *const *avoid; /* hosts already tried, retry_host_predicate */
+    /* Hosts already tried (retry_host_predicate: previous_hosts) and how often to draw again for another one. */
+    struct weir_host *const *avoid;
     uint32_t avoid_count, avoid_attempts;
 };
-/* A host with a reference taken by the caller's attempt, or NULL: no healthy upstream. Applies priorities, health, panic. */
-struct weir_host *weir_cluster_pick(struct weir_cluster *c, const struct weir_lb_context *x);
+/* A host with a reference taken for the caller, or NULL: no healthy upstream (counted). Applies priorities, health, panic. */
+struct weir_cluster_host *weir_cluster_pick(struct weir_cluster *c, const struct weir_lb_context *x);
+struct weir_cluster_host *weir_cluster_host_acquire(struct weir_cluster_host *h);
+void weir_cluster_host_release(struct weir_cluster_host *h);
 struct weir_cluster *weir_cluster_acquire(struct weir_cluster *c);
 void weir_cluster_release(struct weir_cluster *c);
+
+/* DropOverload of the endpoints' policy: 0 none, 1 dropped by chance, 2 dropped unconditionally (100 %). */
+int weir_cluster_drop_overload(struct weir_cluster *c);
+
+/* What came of an attempt, for outlier detection (cluster/outlier.h). Any time, any worker. */
+enum weir_outlier_result {
+    WEIR_OUTLIER_RESPONSE,               /* with `status`; gRPC's status already mapped to HTTP */
+    WEIR_OUTLIER_CONNECT_SUCCESS,        /* a connection is there */
+    WEIR_OUTLIER_CONNECT_FAILED,         /* no connection, or reset before the response */
+    WEIR_OUTLIER_TIMEOUT,                /* with the status that the client gets */
+};
+void weir_cluster_report(struct weir_cluster *c, struct weir_host *host, enum weir_outlier_result result, uint32_t status);
 
 #endif

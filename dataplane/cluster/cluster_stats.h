@@ -1,0 +1,74 @@
+/* Names of cluster.NAME.*: the set that every cluster has from its start, in Envoy's words, and the sets that come with
+ * outlier detection and with the first response. */
+#ifndef WEIR_CLUSTER_CLUSTER_STATS_H
+#define WEIR_CLUSTER_CLUSTER_STATS_H
+
+#include "dataplane/observe/stats.h"
+
+#define WEIR_CLUSTER_COUNTERS(X)                                                                                        \
+    X(assignment_stale) X(assignment_timeout_received) X(assignment_use_cached) X(bind_errors) X(lb_healthy_panic)              \
+    X(lb_local_cluster_not_ok) X(lb_recalculate_zone_structures) X(lb_subsets_created) X(lb_subsets_fallback)                   \
+    X(lb_subsets_fallback_panic) X(lb_subsets_removed) X(lb_subsets_selected) X(lb_zone_cluster_too_small)                      \
+    X(lb_zone_no_capacity_left) X(lb_zone_routing_all_directly) X(lb_zone_routing_cross_zone) X(lb_zone_routing_sampled)        \
+    X(membership_change) X(original_dst_host_invalid) X(retry_or_shadow_abandoned) X(update_attempt) X(update_empty)            \
+    X(update_failure) X(update_no_rebuild) X(update_success) X(upstream_cx_close_notify)                                        \
+    X(upstream_cx_connect_attempts_exceeded) X(upstream_cx_connect_fail) X(upstream_cx_connect_timeout)                         \
+    X(upstream_cx_connect_with_0_rtt) X(upstream_cx_destroy) X(upstream_cx_destroy_local)                                       \
+    X(upstream_cx_destroy_local_with_active_rq) X(upstream_cx_destroy_remote) X(upstream_cx_destroy_remote_with_active_rq)      \
+    X(upstream_cx_destroy_with_active_rq) X(upstream_cx_http1_total) X(upstream_cx_http2_total) X(upstream_cx_http3_total)      \
+    X(upstream_cx_idle_timeout) X(upstream_cx_max_duration_reached) X(upstream_cx_max_requests) X(upstream_cx_none_healthy)     \
+    X(upstream_cx_overflow) X(upstream_cx_pool_overflow) X(upstream_cx_preconnect_skipped) X(upstream_cx_protocol_error)        \
+    X(upstream_cx_rx_bytes_total) X(upstream_cx_total) X(upstream_cx_tx_bytes_total) X(upstream_flow_control_backed_up_total)   \
+    X(upstream_flow_control_drained_total) X(upstream_flow_control_paused_reading_total)                                        \
+    X(upstream_flow_control_resumed_reading_total) X(upstream_http3_broken) X(upstream_internal_redirect_failed_total)          \
+    X(upstream_internal_redirect_succeeded_total) X(upstream_rq_0rtt) X(upstream_rq_active_overflow) X(upstream_rq_cancelled)   \
+    X(upstream_rq_completed) X(upstream_rq_maintenance_mode) X(upstream_rq_max_duration_reached)                                \
+    X(upstream_rq_pending_failure_eject) X(upstream_rq_pending_overflow) X(upstream_rq_pending_total)                           \
+    X(upstream_rq_per_try_idle_timeout) X(upstream_rq_per_try_timeout) X(upstream_rq_retry)                                     \
+    X(upstream_rq_retry_backoff_exponential) X(upstream_rq_retry_backoff_ratelimited) X(upstream_rq_retry_limit_exceeded)       \
+    X(upstream_rq_retry_overflow) X(upstream_rq_retry_success) X(upstream_rq_rx_reset) X(upstream_rq_rx_reset_no_error)         \
+    X(upstream_rq_timeout) X(upstream_rq_total) X(upstream_rq_tx_reset)
+
+#define WEIR_CLUSTER_GAUGES(X)                                                                                          \
+    X(lb_subsets_active) X(max_host_weight) X(membership_degraded) X(membership_excluded) X(membership_healthy)                 \
+    X(membership_total) X(upstream_cx_active) X(upstream_cx_rx_bytes_buffered) X(upstream_cx_tx_bytes_buffered)                 \
+    X(upstream_queue_overloaded) X(upstream_rq_active) X(upstream_rq_pending_active) X(version) X(warming_state)
+#define WEIR_CLUSTER_HISTOGRAMS(X) X(upstream_cx_connect_ms) X(upstream_cx_length_ms) X(upstream_rq_per_cx)
+/* Names with dots: circuit breakers by priority. */
+#define WEIR_CLUSTER_BREAKER_GAUGES(X) X(cx_open) X(cx_pool_open) X(rq_open) X(rq_pending_open) X(rq_retry_open)
+
+enum weir_cluster_stat {
+#define X(name) WEIR_CS_##name,
+    WEIR_CLUSTER_COUNTERS(X) WEIR_CLUSTER_GAUGES(X) WEIR_CLUSTER_HISTOGRAMS(X)
+#undef X
+#define X(name) WEIR_CS_default_##name,
+        WEIR_CLUSTER_BREAKER_GAUGES(X)
+#undef X
+#define X(name) WEIR_CS_high_##name,
+            WEIR_CLUSTER_BREAKER_GAUGES(X)
+#undef X
+                WEIR_CS_default_total_match_count,
+    WEIR_CS_COUNT
+};
+extern const struct weir_stat_desc weir_cluster_stat_descs[WEIR_CS_COUNT];
+
+#define WEIR_OUTLIER_COUNTERS(X)                                                                                        \
+    X(ejections_consecutive_5xx) X(ejections_detected_consecutive_5xx) X(ejections_detected_consecutive_gateway_failure)        \
+    X(ejections_detected_consecutive_local_origin_failure) X(ejections_detected_degradation)                                    \
+    X(ejections_detected_failure_percentage) X(ejections_detected_local_origin_failure_percentage)                              \
+    X(ejections_detected_local_origin_success_rate) X(ejections_detected_success_rate)                                          \
+    X(ejections_enforced_consecutive_5xx) X(ejections_enforced_consecutive_gateway_failure)                                     \
+    X(ejections_enforced_consecutive_local_origin_failure) X(ejections_enforced_failure_percentage)                             \
+    X(ejections_enforced_local_origin_failure_percentage) X(ejections_enforced_local_origin_success_rate)                       \
+    X(ejections_enforced_success_rate) X(ejections_enforced_total) X(ejections_overflow) X(ejections_success_rate)              \
+    X(ejections_total)
+enum weir_outlier_stat {
+#define X(name) WEIR_OS_##name,
+    WEIR_OUTLIER_COUNTERS(X)
+#undef X
+        WEIR_OS_ejections_active, /* gauge */
+    WEIR_OS_COUNT
+};
+extern const struct weir_stat_desc weir_outlier_stat_descs[WEIR_OS_COUNT]; /* prefix "cluster.NAME.outlier_detection." */
+
+#endif

@@ -1,0 +1,80 @@
+/* What all workers share of one cluster: its hosts, breakers and outlier state. Made, updated and closed by the control
+ * thread; workers hold references and read only atomics and immutable host sets.
+ *
+ * Way of a change: config/publish makes or finds the shared part by cluster slot, gives it the new configuration or endpoints,
+ * then publishes it: every worker gets mail with the configuration and the host set of that moment. Changes that start here
+ * (a DNS answer) publish themselves. Mail from the control thread keeps its order, so what is published after a cluster may
+ * rely on it. */
+#ifndef WEIR_CLUSTER_SHARED_H
+#define WEIR_CLUSTER_SHARED_H
+
+#include "dataplane/cluster/breaker.h"
+#include "dataplane/cluster/cluster.h"
+#include "dataplane/cluster/config.h"
+#include "dataplane/cluster/host_set.h"
+
+/* The process as clusters see it; owned by main, outlives every cluster. */
+struct weir_cluster_env {
+    struct weir_worker *control;
+    struct weir_worker *const *workers;
+    uint32_t worker_count;
+    struct weir_stats_registry *stats; /* NULL in some tests */
+    struct weir_dns *dns;              /* cluster/dns.h; NULL: DNS clusters stay empty */
+};
+
+struct weir_outlier_detector; /* cluster/outlier.h */
+struct weir_dns_resolution;   /* cluster/resolution.h */
+struct weir_cluster_shared {
+    _Atomic uint32_t refs; /* one for the control thread, one for each worker's view */
+    uint32_t slot;
+    const struct weir_cluster_env *env;
+    _Atomic uint32_t health_epoch; /* moves when a host's flags changed */
+    _Atomic bool closed;
+    struct weir_breaker breakers[2];
+
+    /* Control thread only from here. */
+    struct weir_cluster_config *config; /* a reference is held */
+    struct weir_endpoints *endpoints;   /* the last given; a reference is held; NULL: none yet */
+    struct weir_host_set *hosts;        /* never NULL */
+    struct weir_host **by_slot;         /* slot_capacity; NULL: free */
+    uint32_t slot_capacity;
+    bool published, ready;
+    void (*on_ready)(void *ctx, struct weir_cluster_shared *s);
+    void *on_ready_ctx;
+    struct weir_outlier_detector *outlier; /* NULL: off */
+    struct weir_dns_resolution *resolution; /* NULL: not a DNS cluster */
+    struct weir_stats_shard *stats;         /* the control thread's shard of cluster.NAME. */
+};
+
+/* Control thread. Takes references of its own. `on_ready` comes once, from the loop or from inside set_endpoints, when the
+ * cluster has its first hosts or knows that there are none: a STATIC cluster is ready on return, an EDS cluster with its first
+ * endpoints, a DNS cluster when every name has been answered or failed once. weir_cluster_shared_ready() tells at any time. */
+struct weir_cluster_shared *weir_cluster_shared_create(const struct weir_cluster_env *env, uint32_t slot,
+                                                       struct weir_cluster_config *config,
+                                                       void (*on_ready)(void *ctx, struct weir_cluster_shared *s), void *ctx);
+static inline bool weir_cluster_shared_ready(const struct weir_cluster_shared *s)
+{
+    return s->ready;
+}
+/* A new configuration of the same cluster name. Hosts that stay keep their state; pools are made anew by workers. */
+void weir_cluster_shared_set_config(struct weir_cluster_shared *s, struct weir_cluster_config *config);
+/* EDS. NULL: the assignment was removed; the cluster is empty then. Does not publish. */
+void weir_cluster_shared_set_endpoints(struct weir_cluster_shared *s, struct weir_endpoints *endpoints);
+/* To every worker: weir_cluster_install() with what is set now. */
+void weir_cluster_shared_publish(struct weir_cluster_shared *s);
+/* The cluster is gone: timers and queries stop, workers get weir_cluster_remove() if it was published, the control thread's
+ * reference is dropped. */
+void weir_cluster_shared_close(struct weir_cluster_shared *s);
+/* Any thread. */
+struct weir_cluster_shared *weir_cluster_shared_acquire(struct weir_cluster_shared *s);
+void weir_cluster_shared_release(struct weir_cluster_shared *s);
+
+/* Worker, for those who send their own mail instead of weir_cluster_shared_publish(). Takes references of its own. A changed
+ * configuration replaces the worker's view: streams and pools of the old one finish on it. Changed hosts alone keep it. */
+void weir_cluster_install(struct weir_worker *w, uint32_t slot, struct weir_cluster_shared *shared, struct weir_cluster_config *config,
+                          struct weir_host_set *hosts);
+void weir_cluster_remove(struct weir_worker *w, uint32_t slot);
+/* Worker, at its end: drops every cluster of the snapshot. Pools close their connections at once. */
+void weir_clusters_deinit(struct weir_worker *w);
+
+#endif
