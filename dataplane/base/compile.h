@@ -20,7 +20,9 @@ struct weir_runtime;
  * is not there yet or any more). Thread-safe. Implemented by config/names.c. */
 struct weir_compile_names {
     uint32_t (*cluster_slot)(void *ctx, struct weir_str cluster_name);
-    uint32_t (*route_table_slot)(void *ctx, struct weir_str route_config_name);
+    /* For a table that comes by RDS: the resource that asks waits for it while it warms, at most initial_fetch_timeout_ms
+     * (0: for ever), ConfigSource.initial_fetch_timeout. */
+    uint32_t (*route_table_slot)(void *ctx, struct weir_str route_config_name, uint64_t initial_fetch_timeout_ms);
     void *ctx;
 };
 

@@ -8,6 +8,10 @@
 
 #include "dataplane/base/arena.h"
 
+struct weir_resource_need {
+    struct weir_str name;
+    uint64_t initial_fetch_timeout_ms; /* 0: for ever */
+};
 struct weir_resource {
     _Atomic uint32_t refs;
     struct weir_arena arena; /* the resource lies in it too */
@@ -15,6 +19,9 @@ struct weir_resource {
     uint64_t hash; /* of the bytes it was compiled from */
     struct weir_str packed;   /* those bytes, kept for /config_dump; in the arena */
     uint64_t updated_wall_ns; /* when they came, Unix time */
+    /* Route tables that it names (a listener, by RDS): it warms until they are there. */
+    uint32_t need_count;
+    const struct weir_resource_need *needs;
 };
 /* Allocates `size` zeroed bytes (whose first member is the struct weir_resource) in a fresh arena; refs = 1. */
 void *weir_resource_create(size_t size, struct weir_str name);

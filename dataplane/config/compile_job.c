@@ -84,6 +84,43 @@ void weir_compile_job_destroy(struct weir_compile_job *job)
     free(job);
 }
 
+/* Stands between a compile function and the names, to keep what the resource asked for. */
+struct needs {
+    const struct weir_compile_names *names;
+    struct weir_arena *scratch;
+    struct weir_resource_need *at;
+    uint32_t count;
+};
+
+static uint32_t need_cluster(void *ctx, struct weir_str name)
+{
+    const struct needs *n = ctx;
+    return n->names->cluster_slot(n->names->ctx, name);
+}
+
+static uint32_t need_route_table(void *ctx, struct weir_str name, uint64_t initial_fetch_timeout_ms)
+{
+    struct needs *n = ctx;
+    uint32_t i = 0;
+    while (i < n->count && !weir_str_eq(n->at[i].name, name)) i++;
+    if (i == n->count) {
+        struct weir_resource_need *wider = WEIR_NEW(n->scratch, struct weir_resource_need, n->count + 1);
+        if (n->count > 0) memcpy(wider, n->at, n->count * sizeof(*wider));
+        wider[n->count++] = (struct weir_resource_need){weir_arena_str(n->scratch, name), initial_fetch_timeout_ms};
+        n->at = wider;
+    }
+    return n->names->route_table_slot(n->names->ctx, name, initial_fetch_timeout_ms);
+}
+
+static void needs_keep(const struct needs *n, struct weir_resource *r)
+{
+    struct weir_resource_need *at = WEIR_NEW(&r->arena, struct weir_resource_need, n->count + 1);
+    for (uint32_t i = 0; i < n->count; i++)
+        at[i] = (struct weir_resource_need){weir_arena_str(&r->arena, n->at[i].name), n->at[i].initial_fetch_timeout_ms};
+    r->needs = at;
+    r->need_count = n->count;
+}
+
 enum weir_err weir_compile_resource(const struct weir_compile_env *env, enum weir_resource_type type, struct weir_str name,
                                     struct weir_str packed, struct weir_resource **out, struct weir_error *e)
 {
@@ -94,9 +131,14 @@ enum weir_err weir_compile_resource(const struct weir_compile_env *env, enum wei
     ProtobufCMessage *msg = NULL;
     enum weir_err err = weir_config_decode(&scratch, t->descriptor, packed, &msg, e);
     if (err == WEIR_OK) {
-        struct weir_compile c = {.error = e, .names = env->names, .stats = env->stats, .worker_count = env->worker_count, .scratch = &scratch};
+        struct needs needs = {.names = env->names, .scratch = &scratch};
+        struct weir_compile_names names = {need_cluster, need_route_table, &needs};
+        struct weir_compile c = {.error = e, .names = &names, .stats = env->stats, .worker_count = env->worker_count, .scratch = &scratch};
         err = t->compile(&c, name, msg, out);
-        if (err == WEIR_OK) (*out)->packed = weir_arena_str(&(*out)->arena, packed);
+        if (err == WEIR_OK) {
+            (*out)->packed = weir_arena_str(&(*out)->arena, packed);
+            needs_keep(&needs, *out);
+        }
     }
     weir_arena_deinit(&scratch);
     return err;

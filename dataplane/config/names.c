@@ -60,8 +60,9 @@ static uint32_t cluster_slot(void *ctx, struct weir_str name)
     return weir_names_cluster(ctx, name);
 }
 
-static uint32_t route_table_slot(void *ctx, struct weir_str name)
+static uint32_t route_table_slot(void *ctx, struct weir_str name, uint64_t initial_fetch_timeout_ms)
 {
+    (void)initial_fetch_timeout_ms; /* the compile job keeps it (compile_job.c) */
     return weir_names_route_table(ctx, name);
 }
 
