@@ -30,7 +30,7 @@ enum weir_reset {
     WEIR_RESET_REMOTE_NO_ERROR, /* RST_STREAM(NO_ERROR) */
     WEIR_RESET_CONNECTION,      /* the connection ended under the stream */
     WEIR_RESET_PROTOCOL,        /* the peer broke the protocol: `details` says how */
-    WEIR_RESET_LIMIT,           /* a limit of ours: headers too large or too many, body beyond content-length */
+    WEIR_RESET_LIMIT,           /* a limit of ours: headers too large or too many. An HTTP/2 client says REMOTE, as Envoy does */
     WEIR_RESET_CONNECT,         /* CONNECT_ERROR of a tunnel */
 };
 
@@ -77,9 +77,11 @@ struct weir_codec_events {
     void (*on_write_end)(void *owner);
     /* Client: how many more streams may start now changed (SETTINGS_MAX_CONCURRENT_STREAMS, a stream ended). */
     void (*on_capacity)(void *owner);
+    /* HTTP/2: the peer answered weir_codec_ping(). NULL: not wanted. */
+    void (*on_pong)(void *owner);
     /* The peer broke the connection. Server, HTTP/1: `e` is the answer to give (through the stream where one began, else
      * raw: weir_codec_reply()); the owner then closes after flushing. All streams have had on_closed, except the one that
-     * `e` is for. HTTP/2: GOAWAY is in the output. Client, HTTP/1: e->status is 0; also for bytes that belong to no response. */
+     * `e` is for. HTTP/2: GOAWAY is in the output, e->status is 0. Client, HTTP/1: e->status is 0; also for bytes that belong to no response. */
     void (*on_error)(void *owner, const struct weir_codec_error *e);
 };
 
@@ -119,7 +121,7 @@ struct weir_codec_config {
     bool h1_allow_custom_methods, h1_send_absolute_url;
     struct weir_str h1_default_host; /* for HTTP/1.0 without Host */
     enum { WEIR_UNDERSCORE_ALLOW, WEIR_UNDERSCORE_REJECT, WEIR_UNDERSCORE_DROP } underscores;
-    /* Http2ProtocolOptions; 0: the default */
+    /* Http2ProtocolOptions; 0: the default, UINT32_MAX: none (a configured 0) */
     uint32_t h2_max_concurrent_streams, h2_stream_window, h2_connection_window, h2_header_table_size;
     uint32_t h2_max_outbound_frames, h2_max_outbound_control_frames, h2_max_inbound_empty_frames;
     uint32_t h2_max_inbound_priority_per_stream, h2_max_inbound_window_update_per_data;
@@ -137,7 +139,8 @@ struct weir_codec {
     const struct weir_codec_config *config;
     enum weir_codec_kind kind;
     bool server;
-    uint32_t active_streams;
+    uint32_t active_streams;        /* begun and not yet given up by either side */
+    struct weir_stats_shard *stats; /* the owner's, set after create; of the table of this kind (h2_stats.h). NULL: not counted */
 };
 struct weir_codec_ops {
     void (*input)(struct weir_codec *c, struct weir_slice bytes); /* takes the slice's reference */
@@ -151,6 +154,7 @@ struct weir_codec_ops {
     void (*fail)(struct weir_codec *c, enum weir_reset reason, struct weir_str details); /* transport gone: on_closed for every stream */
     void (*transport_blocked)(struct weir_codec *c, bool blocked); /* the transport's write queue is above high / below low water */
     bool (*idle)(const struct weir_codec *c);                  /* no stream and no half-read message */
+    void (*ping)(struct weir_codec *c);                        /* HTTP/2: on_pong says that the peer answered. HTTP/1: NULL */
     void (*destroy)(struct weir_codec *c);                     /* streams get no event; not from inside an event of this codec */
 };
 
@@ -182,6 +186,7 @@ int weir_h2_preface_check(const uint8_t *p, size_t n);
 #define weir_codec_fail(c, reason, details) (c)->ops->fail((c), (reason), (details))
 #define weir_codec_transport_blocked(c, b) (c)->ops->transport_blocked((c), (b))
 #define weir_codec_idle(c) (c)->ops->idle((c))
+#define weir_codec_ping(c) (c)->ops->ping((c))
 #define weir_codec_destroy(c) (c)->ops->destroy((c))
 #define weir_codec_stream_send_headers(s, h, end) (s)->ops->send_headers((s), (h), (end))
 #define weir_codec_stream_send_informational(s, h) (s)->ops->send_informational((s), (h))
