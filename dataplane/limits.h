@@ -61,6 +61,9 @@
 #define WEIR_LOCAL_RATE_LIMIT_BUCKETS_MAX 100000
 #define WEIR_FILTERS_MAX 64 /* of one chain */
 
+/* Counters made while running (such as upstream_rq_503), of one set and worker. */
+#define WEIR_STATS_NAMED_MAX 1200
+
 /* Mailboxes, logs */
 #define WEIR_ACCESS_LOG_QUEUE_BYTES_MAX (4u * 1024u * 1024u)
 

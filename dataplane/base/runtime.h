@@ -4,9 +4,23 @@
 #define WEIR_BASE_RUNTIME_H
 
 #include "dataplane/base/random.h"
+#include "dataplane/base/resource.h"
 #include "dataplane/weir.h"
 
 struct weir_runtime; /* NULL is a valid empty runtime */
+
+/* Building, before publication only. Later layers win. The struct is a resource of its own with one reference. */
+struct weir_runtime *weir_runtime_create(const struct weir_str *layer_names, uint32_t layer_count);
+/* value.p NULL takes the key out of the layer. Copies. */
+void weir_runtime_set(struct weir_runtime *r, uint32_t layer, struct weir_str key, struct weir_str value);
+/* For the next version: a change makes a copy, changes and publishes that. */
+struct weir_runtime *weir_runtime_copy(const struct weir_runtime *r);
+struct weir_resource *weir_runtime_resource(struct weir_runtime *r);
+/* For the admin's /runtime, in no order: start with *at = 0. layer_values: one a layer, p NULL where it has none. */
+uint32_t weir_runtime_layer_count(const struct weir_runtime *r);
+struct weir_str weir_runtime_layer_name(const struct weir_runtime *r, uint32_t layer);
+bool weir_runtime_next(const struct weir_runtime *r, size_t *at, struct weir_str *key, struct weir_str *final,
+                       const struct weir_str **layer_values);
 
 /* Raw text of a key after layering, p NULL when not set. */
 struct weir_str weir_runtime_get(const struct weir_runtime *r, struct weir_str key);

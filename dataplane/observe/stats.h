@@ -8,7 +8,12 @@
 
 #include "dataplane/weir.h"
 
-enum weir_stat_kind { WEIR_COUNTER, WEIR_GAUGE, WEIR_HISTOGRAM };
+enum weir_stat_kind {
+    WEIR_COUNTER,
+    WEIR_GAUGE,
+    WEIR_HISTOGRAM,
+    WEIR_LATE = 8, /* or-ed to a kind: not listed before its first use, as Envoy's upstream_rq_time */
+};
 struct weir_stat_desc {
     const char *name; /* leaf, such as "upstream_rq_total" */
     enum weir_stat_kind kind;
@@ -50,6 +55,38 @@ static inline void weir_stat_set(struct weir_stats_shard *s, uint32_t index, int
 void weir_stat_record(struct weir_stats_shard *s, uint32_t index, uint64_t value);
 /* Counters whose leaf is made while running, such as "upstream_rq_503": `leaf` is copied at first use. Bounded per set. */
 void weir_stat_inc_named(struct weir_stats_shard *s, struct weir_str leaf);
-int64_t weir_stat_sum(struct weir_stats *s, uint32_t index); /* over all shards */
+int64_t weir_stat_sum(struct weir_stats *s, uint32_t index); /* over all shards, since the last reset of counters */
+
+/* Text readouts, such as "cluster_manager.cds.version_text". Copied; text.p NULL removes. Thread-safe. */
+void weir_stats_set_text(struct weir_stats_registry *r, struct weir_str name, struct weir_str text);
+/* Counters read 0 from now on; gauges and histograms stay (admin /reset_counters). */
+void weir_stats_reset_counters(struct weir_stats_registry *r);
+/* Closes the histograms' interval (StatsConfig's stats_flush_interval); before the first one they show nothing. */
+void weir_stats_flush(struct weir_stats_registry *r);
+
+/* Reading: one value with its name in two parts. */
+struct weir_histogram; /* observe/histogram.h */
+struct weir_stat_value {
+    struct weir_str prefix, leaf;
+    enum weir_stat_kind kind; /* without WEIR_LATE */
+    bool used;                /* not 0, or a histogram with samples */
+    int64_t value;            /* a histogram's samples */
+    const struct weir_histogram *cumulative, *interval; /* NULL: none yet. Valid until the next flush */
+};
+/* A held view of all sets in the order of their prefixes, so that rendering needs no lock and may be spread over turns. The
+ * values are read when a set is visited. For the control thread. */
+struct weir_stats_view {
+    struct weir_stats **sets;
+    size_t count;
+};
+void weir_stats_view_init(struct weir_stats_view *v, struct weir_stats_registry *r);
+void weir_stats_view_deinit(struct weir_stats_view *v);
+/* Calls fn for each value of sets[index], and of those after it whose prefix continues its prefix, so that sorting what one
+ * call gives sorts the whole. Returns the next index, count at the end. */
+size_t weir_stats_view_visit(const struct weir_stats_view *v, size_t index,
+                             void (*fn)(void *ctx, const struct weir_stat_value *value), void *ctx);
+/* Calls fn for each text readout, sorted by name. Holds the registry's lock. */
+void weir_stats_visit_texts(struct weir_stats_registry *r, void (*fn)(void *ctx, struct weir_str name, struct weir_str text),
+                            void *ctx);
 
 #endif
