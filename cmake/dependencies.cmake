@@ -3,7 +3,8 @@ find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 
 add_library(weir_dependencies INTERFACE)
-foreach(module libh2o-evloop libnghttp2 libprotobuf-c yaml-0.1 openssl re2 libcares jansson libxxhash zlib)
+# protobuf-c comes with weir_api, as an archive.
+foreach(module libh2o-evloop libnghttp2 yaml-0.1 openssl re2 libcares jansson libxxhash zlib)
   pkg_check_modules(${module} REQUIRED IMPORTED_TARGET ${module})
   target_link_libraries(weir_dependencies INTERFACE PkgConfig::${module})
 endforeach()

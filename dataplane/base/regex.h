@@ -3,12 +3,12 @@
 #ifndef WEIR_BASE_REGEX_H
 #define WEIR_BASE_REGEX_H
 
-#include "dataplane/base/arena.h"
-#include "dataplane/base/error.h"
-
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#include "dataplane/base/arena.h"
+#include "dataplane/base/error.h"
 
 struct weir_regex;
 
