@@ -1,0 +1,18 @@
+/* Sockets as transports. Used by the listener (accepted sockets), by TLS (which stands on one) and by the factory. */
+#ifndef WEIR_TRANSPORT_RAW_H
+#define WEIR_TRANSPORT_RAW_H
+
+#include "dataplane/transport/transport.h"
+
+/* Over a connected, non-blocking socket, which it owns from now on. `local` may have length 0: it is asked for. The caller
+ * attaches an owner before the turn ends. */
+struct weir_transport *weir_raw_accepted(struct weir_worker *w, int fd, const struct weir_address *local,
+                                         const struct weir_address *remote);
+/* o->tls is not looked at. */
+struct weir_transport *weir_raw_connect(struct weir_worker *w, const struct weir_connect_options *o,
+                                        const struct weir_transport_events *events, void *owner);
+
+/* Keepalive of a socket, also of a listening one (accepted sockets inherit it). 0: the system's. */
+void weir_socket_keepalive(int fd, uint32_t probes, uint32_t time_s, uint32_t interval_s);
+
+#endif
