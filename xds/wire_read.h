@@ -74,8 +74,8 @@ static inline const char *weir_wire_payload(const uint8_t **at, const uint8_t *e
         return NULL;
     case WEIR_WIRE_BYTES: {
         uint64_t n;
-        if (!weir_wire_varint(at, end, 10, &n))
-            return left < 10 ? "the length is cut off" : "the length is longer than 10 bytes";
+        if (!weir_wire_varint(at, end, 5, &n))
+            return left < 5 ? "the length is cut off" : "the length is longer than 5 bytes";
         if (n > (uint64_t)(end - *at))
             return "the value is longer than what holds it";
         f->data = *at;
