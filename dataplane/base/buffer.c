@@ -59,6 +59,14 @@ struct weir_block *weir_block_create(struct weir_block_pool *pool, size_t min_ca
     return b;
 }
 
+struct weir_block *weir_block_create_exact(size_t capacity)
+{
+    assert(capacity < UINT32_MAX / 2);
+    struct weir_block *b = must(malloc(sizeof(*b) + capacity));
+    *b = (struct weir_block){.refs = 1, .capacity = (uint32_t)capacity};
+    return b;
+}
+
 void weir_block_release(struct weir_block *b)
 {
     assert(b->refs > 0);

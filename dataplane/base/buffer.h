@@ -27,6 +27,8 @@ void weir_block_pool_init(struct weir_block_pool *p);
 void weir_block_pool_deinit(struct weir_block_pool *p);
 /* refs = 1. `pool` may be NULL. capacity: at least min_capacity; WEIR_BLOCK_BYTES ones come from the pool. */
 struct weir_block *weir_block_create(struct weir_block_pool *pool, size_t min_capacity);
+/* As large as asked, from the system: for small pieces that would waste a pooled block. */
+struct weir_block *weir_block_create_exact(size_t capacity);
 static inline void weir_block_acquire(struct weir_block *b)
 {
     b->refs++;
