@@ -23,6 +23,8 @@ struct weir_text {
 void weir_text_add(struct weir_text *t, struct weir_str s);
 void weir_text_add_printf(struct weir_text *t, const char *fmt, ...) WEIR_PRINTF(2, 3);
 void weir_text_add_json_string(struct weir_text *t, struct weir_str s); /* with quotes, RFC 8259 escapes */
+struct weir_value;
+void weir_text_add_json_value(struct weir_text *t, const struct weir_value *v); /* compact, fields sorted */
 
 /* Absent values are "-" in logs; in headers an absent value is empty (`absent` chooses). local_reply_body may be empty. */
 void weir_format_print(const struct weir_format *f, const struct weir_request *r, struct weir_str local_reply_body,

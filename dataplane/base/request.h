@@ -52,7 +52,9 @@ struct weir_request {
     uint64_t flags;               /* WEIR_FLAG(...) */
     struct weir_str code_details; /* %RESPONSE_CODE_DETAILS% */
     struct weir_str connection_termination_details;
-    struct weir_str upstream_transport_failure_reason;
+    struct weir_str upstream_transport_failure_reason, downstream_transport_failure_reason;
+    /* Why weir closed a side itself, and how a side's end was seen: "Normal", "LocalReset", "RemoteReset". Empty: not known. */
+    struct weir_str downstream_local_close_reason, upstream_local_close_reason, downstream_close_type, upstream_close_type;
     uint32_t status;  /* what the client got; 0: nothing */
     uint32_t attempts; /* upstream attempts made */
     bool is_grpc;      /* content-type application/grpc[+...] */
@@ -69,7 +71,7 @@ struct weir_request {
     struct weir_str listener_name, filter_chain_name;
 
     /* Decision */
-    struct weir_str route_name, virtual_host_name, route_table_name;
+    struct weir_str route_name, virtual_host_name, virtual_cluster_name, route_table_name;
     struct weir_str cluster_name; /* empty: none chosen */
     struct weir_str original_path;
     /* Upstream of the last attempt */
@@ -84,13 +86,14 @@ struct weir_request {
     uint64_t first_downstream_tx_ns, last_downstream_tx_ns, upstream_connect_start_ns, upstream_connected_ns;
     /* Bytes: bodies, and wire (headers with framing) where the codec counts it. */
     uint64_t request_body_bytes, response_body_bytes;
-    uint64_t request_header_bytes, response_header_bytes;
+    uint64_t request_header_bytes, response_header_bytes, upstream_rx_header_bytes, upstream_tx_header_bytes;
     uint64_t downstream_rx_wire_bytes, downstream_tx_wire_bytes, upstream_rx_wire_bytes, upstream_tx_wire_bytes;
 
     struct weir_str request_id; /* x-request-id, empty when none */
     /* Dynamic metadata: filter namespace → google.protobuf.Struct trees, few entries, linear (base/metadata.h). */
     struct weir_metadata *metadata;
-    const void *route_metadata, *cluster_metadata, *host_metadata, *virtual_host_metadata; /* core.v3.Metadata as compiled */
+    /* As configured, compiled. NULL: none. */
+    const struct weir_metadata *route_metadata, *cluster_metadata, *host_metadata, *virtual_host_metadata;
     struct weir_arena *arena; /* the stream's */
     uint64_t random;          /* one draw per stream: weights and fractions of one request agree with each other */
 };
