@@ -23,7 +23,7 @@ DOUBLE, FLOAT, INT64, UINT64, INT32, FIXED64, FIXED32, BOOL, STRING, GROUP, MESS
     SFIXED64, SINT32, SINT64 = range(1, 19)
 REPEATED = 3
 
-FLAGS = dict(MAP=1, PRESENCE=2, SENSITIVE=4, DEPRECATED=8, DISALLOWED=16, WORK_IN_PROGRESS=32)
+FLAGS = dict(MAP=1, PRESENCE=2, SENSITIVE=4, DEPRECATED=8, DISALLOWED=16, WORK_IN_PROGRESS=32, CHECKED=64)
 KINDS = {'google.protobuf.' + name: kind for name, kind in {
     'DoubleValue': 'WRAPPER', 'FloatValue': 'WRAPPER', 'Int64Value': 'WRAPPER', 'UInt64Value': 'WRAPPER',
     'Int32Value': 'WRAPPER', 'UInt32Value': 'WRAPPER', 'BoolValue': 'WRAPPER', 'StringValue': 'WRAPPER',
@@ -92,6 +92,7 @@ class Field:
         self.work_in_progress = bool(one(options, WORK_IN_PROGRESS, 0))
         self.rule = fields(one(options, RULE)) if RULE in options else None
         self.support = self.note = None
+        self.checked = False
 
 
 class Message:
@@ -335,6 +336,14 @@ class Rules:
             self.lines += [*lines, '{.op = WEIR_PB_OP_END}']
         return self.known[key]
 
+    @staticmethod
+    def inverted(rule):
+        """Bounds that leave a gap in the middle: values must be beyond it on either side."""
+        lower, upper = (next((rule[at][-1].decode() for at in pair if at in rule), None) for pair in ((20, 21), (22, 23)))
+        if lower is None or upper is None:
+            return False
+        return float(upper.rstrip('s')) < float(lower.rstrip('s'))
+
     def convert(self, f, rule, scope):
         out = []
 
@@ -343,6 +352,7 @@ class Rules:
 
         if 3 in rule:  # switches off what follows
             emit('IGNORE_EMPTY')
+        either = self.inverted(rule)
         for at, values in sorted(rule.items()):
             value = values[-1]
             if at in FLAG_OPS:
@@ -354,6 +364,9 @@ class Rules:
                 kind = number_kind(f, self.messages)
                 if kind is None:
                     raise Fault('a bound on what is no number')
+                if either:
+                    emit('EITHER', number=kind)
+                    either = False
                 emit(NUMBER_OPS[at], literal(value.decode(), kind), number=kind)
             elif at in TEXT_OPS:
                 emit(TEXT_OPS[at], string=self.texts.add(value.decode()))
@@ -399,6 +412,28 @@ def c_string(string):
         else:
             out += f'\\{byte:03o}'
     return out
+
+
+# --- what the validator can skip
+
+def find_checked(messages, enum_marks):
+    """Sets field.checked: a rule, a range or a disallowed value is there or somewhere below."""
+    timed = {'google.protobuf.Duration', 'google.protobuf.Timestamp'}
+    disallowed = {name for name, _, flags in enum_marks if flags & FLAGS['DISALLOWED']}
+    for m in messages.values():
+        for f in m.fields:
+            required = f.oneof is not None and m.oneofs[f.oneof][1]
+            f.checked = bool(f.rule or f.disallowed or required or f.type_name in timed or f.type_name in disallowed)
+    busy = set()
+    while True:
+        before = len(busy)
+        for m in messages.values():
+            for f in m.fields:
+                f.checked = f.checked or f.type_name in busy
+            if any(f.checked for f in m.fields):
+                busy.add(m.name)
+        if len(busy) == before:
+            return
 
 
 # --- the table
@@ -447,7 +482,7 @@ def write(out, messages, enum_marks, names):
             is_map = f.repeated and f.type == MESSAGE and messages[f.type_name].map_entry
             flags = (FLAGS['MAP'] * is_map | FLAGS['PRESENCE'] * presence | FLAGS['SENSITIVE'] * f.sensitive |
                      FLAGS['DEPRECATED'] * f.deprecated | FLAGS['DISALLOWED'] * f.disallowed |
-                     FLAGS['WORK_IN_PROGRESS'] * f.work_in_progress)
+                     FLAGS['WORK_IN_PROGRESS'] * f.work_in_progress | FLAGS['CHECKED'] * f.checked)
             child = index[f.type_name] if f.type == MESSAGE else 'WEIR_PB_NONE'
             oneof = 0 if f.oneof is None else 1 + f.oneof
             note = notes.setdefault(f.note, len(notes))
@@ -498,6 +533,7 @@ def main():
         for m in messages.values():
             check_names(m)
         Support(support, messages).complete()
+        find_checked(messages, enum_marks)
         with open(output + '.new', 'w', encoding='utf-8') as out:
             write(out, messages, enum_marks, c_names(gen_dir))
         os.replace(output + '.new', output)

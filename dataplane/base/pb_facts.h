@@ -33,6 +33,7 @@ enum weir_pb_flag {
     WEIR_PB_DEPRECATED = 1 << 3,
     WEIR_PB_DISALLOWED = 1 << 4, /* refused unless a runtime key allows it */
     WEIR_PB_WORK_IN_PROGRESS = 1 << 5,
+    WEIR_PB_CHECKED = 1 << 6, /* the validator has something to check in the field or below it */
 };
 
 /* What weir does with a field that is set (api/support.txt). */
@@ -50,6 +51,7 @@ enum weir_pb_op {
     WEIR_PB_OP_DEFINED_ONLY,
     WEIR_PB_OP_UNIQUE,
     WEIR_PB_OP_IS_TRUE,
+    WEIR_PB_OP_EITHER,  /* one of the next two rules must hold: an upper bound below the lower one */
     WEIR_PB_OP_MIN_LEN, /* value.u from here on */
     WEIR_PB_OP_MAX_LEN,
     WEIR_PB_OP_MAX_BYTES,

@@ -170,6 +170,8 @@ static enum weir_err check_message(struct weir_validator *v, const struct weir_p
     uint64_t oneofs_set = 0;
     for (unsigned i = 0; i < facts->field_count; i++) {
         const struct weir_pb_field *f = weir_pb_field(facts, i);
+        if (!(f->flags & WEIR_PB_CHECKED))
+            continue;
         enum weir_err err = check_field(v, f, &type->fields[i], m, up, depth);
         if (err != WEIR_OK)
             return err;

@@ -149,18 +149,30 @@ static void print_bound(const struct weir_pb_rule *r, char *out, size_t size)
     }
 }
 
-static enum weir_err check_bound(struct weir_validator *v, const struct weir_pb_rule *r, const struct number *n,
-                                 const struct weir_pb_path *path)
+static void print_rule(const struct weir_pb_rule *r, char *out, size_t size)
 {
     static const char *const words[] = {
         [WEIR_PB_OP_GT] = "greater than", [WEIR_PB_OP_GTE] = "at least",      [WEIR_PB_OP_LT] = "less than",
         [WEIR_PB_OP_LTE] = "at most",     [WEIR_PB_OP_NOT_IN] = "other than",
     };
-    if (holds(n, r))
-        return WEIR_OK;
     char bound[48];
     print_bound(r, bound, sizeof bound);
-    return weir_validator_refuse(v, path, "value must be %s %s", words[r->op], bound);
+    snprintf(out, size, "%s %s", words[r->op], bound);
+}
+
+/* The bound at *at, or the two alternatives behind EITHER; moves *at to the last rule that it has read. */
+static enum weir_err check_bound(struct weir_validator *v, const struct weir_pb_rule **at, const struct number *n,
+                                 const struct weir_pb_path *path)
+{
+    bool either = (*at)->op == WEIR_PB_OP_EITHER;
+    const struct weir_pb_rule *first = *at + either, *second = first + either;
+    *at = second;
+    if (holds(n, first) || (either && holds(n, second)))
+        return WEIR_OK;
+    char text[64], other[64];
+    print_rule(first, text, sizeof text);
+    print_rule(second, other, sizeof other);
+    return weir_validator_refuse(v, path, "value must be %s%s%s", text, either ? " or " : "", either ? other : "");
 }
 
 struct weir_str weir_value_print(const ProtobufCFieldDescriptor *d, const void *value, char *out, size_t size)
@@ -342,8 +354,8 @@ enum weir_err weir_validate_scalar(struct weir_validator *v, const struct weir_p
                 err = weir_validator_refuse(v, path, "value must be true");
         } else if (r->op == WEIR_PB_OP_DEFINED_ONLY) {
             err = check_enum(v, r, d, (int)n.i, path);
-        } else if (r->op >= WEIR_PB_OP_GT && r->op <= WEIR_PB_OP_NOT_IN) {
-            err = check_bound(v, r, &n, path);
+        } else if ((r->op >= WEIR_PB_OP_GT && r->op <= WEIR_PB_OP_NOT_IN) || r->op == WEIR_PB_OP_EITHER) {
+            err = check_bound(v, &r, &n, path);
         } else {
             err = check_text(v, r, text, is_string, path);
         }
@@ -361,7 +373,7 @@ enum weir_err weir_validate_duration(struct weir_validator *v, const struct weir
     for (const struct weir_pb_rule *r = rules; r->op != WEIR_PB_OP_END; r++) {
         if (r->scope != scope || r->number != WEIR_PB_NANOSECONDS)
             continue;
-        enum weir_err err = check_bound(v, r, &n, path);
+        enum weir_err err = check_bound(v, &r, &n, path);
         if (err != WEIR_OK)
             return err;
     }

@@ -226,6 +226,16 @@ static void test_durations_out_of_range_are_refused(void **state)
     assert_int_equal(weir_validate(&policy.base, &error), WEIR_ERR_INVALID);
 }
 
+static void test_bounds_with_a_gap_take_values_on_either_side(void **state)
+{
+    (void)state;
+    const ProtobufCMessageDescriptor *type =
+        weir_pb_descriptor(weir_pb_find(WEIR_STR("envoy.config.core.v3.QuicKeepAliveSettings")));
+    accepts(type, "{'initial_interval': '0s'}");
+    accepts(type, "{'initial_interval': '0.001s'}");
+    refuses(type, "{'initial_interval': '0.0005s'}", "initial_interval: value must be at least 0.001s or at most 0s");
+}
+
 static void test_a_number_that_is_none_is_within_no_bound(void **state)
 {
     (void)state;
@@ -276,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_fixed_sets_of_strings),
         cmocka_unit_test(test_disallowed_fields_and_values_are_refused),
         cmocka_unit_test(test_durations_out_of_range_are_refused),
+        cmocka_unit_test(test_bounds_with_a_gap_take_values_on_either_side),
         cmocka_unit_test(test_a_number_that_is_none_is_within_no_bound),
         cmocka_unit_test(test_the_empty_form_of_every_message_is_judged_without_a_crash),
     };
