@@ -69,6 +69,13 @@ static void test_a_message_that_nobody_implements_is_refused_by_its_first_set_fi
     assert_int_equal(check(type, "{}", NULL, &error), WEIR_OK);
 }
 
+static void test_values_of_maps_are_judged_by_their_own_message(void **state)
+{
+    (void)state;
+    struct weir_error error;
+    assert_int_equal(check(&pb_node_type, "{'dynamic_parameters': {'a': {'params': {'x': 'y'}}, 'b': {}}}", NULL, &error), WEIR_OK);
+}
+
 struct met {
     unsigned warnings, listed;
     char field[128], path[128], reason[256];
@@ -138,6 +145,7 @@ int main(void)
         cmocka_unit_test(test_a_refusal_carries_the_note_of_the_table),
         cmocka_unit_test(test_honoured_fields_and_defaults_pass),
         cmocka_unit_test(test_a_message_that_nobody_implements_is_refused_by_its_first_set_field),
+        cmocka_unit_test(test_values_of_maps_are_judged_by_their_own_message),
         cmocka_unit_test(test_an_ignored_field_is_warned_of_once_and_counted),
         cmocka_unit_test(test_the_table_prints_every_field_once),
     };
