@@ -289,7 +289,7 @@ static void add_line(struct weir_headers *out, const char *line)
     weir_headers_add_copy(out, (struct weir_str){line, (size_t)(colon - line)}, weir_str_trim(value));
 }
 
-void h1_send(struct h1_harness *h, bool end, ...)
+void h1_send(struct h1_harness *h, int end, ...)
 {
     struct weir_headers headers;
     weir_headers_init(&headers, h->stream->arena);

@@ -46,7 +46,7 @@ void h1_feed(struct h1_harness *h, const char *p, size_t n);
 void h1_feed_eof(struct h1_harness *h);
 void h1_pull(struct h1_harness *h); /* until nothing is left to pull */
 /* Sends a head on the open stream. */
-void h1_send(struct h1_harness *h, bool end, ...); /* const char * lines, NULL ends */
+void h1_send(struct h1_harness *h, int end, ...); /* const char * lines, NULL ends */
 void h1_send_bytes(struct h1_harness *h, const char *p, bool end);
 /* Opens a client stream and sends a request. */
 void h1_open(struct h1_harness *h);
