@@ -21,6 +21,12 @@
 
 /* Accepts of one listening socket in one loop turn. */
 #define WEIR_ACCEPTS_PER_TURN 64
+/* A ClientHello that is looked at before a filter chain is chosen (TlsInspector.max_client_hello_size), and the same with the
+ * heads of the records it may be cut into. */
+#define WEIR_HELLO_BYTES_MAX 16384u
+#define WEIR_HELLO_WIRE_BYTES_MAX (WEIR_HELLO_BYTES_MAX + 4096u)
+/* Inner nodes of one listener's chain match: the product of what its chains name. */
+#define WEIR_CHAIN_MATCH_NODES_MAX 1000000u
 
 /* HTTP/1 */
 #define WEIR_H1_CHUNK_LINE_BYTES_MAX 1024 /* size and extensions of one chunk */
