@@ -44,6 +44,18 @@
 #define WEIR_H2_OUTBOUND_FRAMES_MAX 10000
 #define WEIR_H2_OUTBOUND_CONTROL_FRAMES_MAX 1000
 #define WEIR_H2_CONSECUTIVE_EMPTY_FRAMES_MAX 1
+#define WEIR_H2_PRIORITIES_PER_STREAM_MAX 100
+#define WEIR_H2_WINDOW_UPDATES_PER_DATA_MAX 10
+#define WEIR_H2_HEADER_TABLE_DEFAULT 4096
+/* Streams that were reset before they got an answer, within a second of their start: half of so many close the connection, and
+ * so does more than half of all streams once there were so many. */
+#define WEIR_H2_PREMATURE_RESETS_TOTAL 500
+#define WEIR_H2_PREMATURE_NS 1000000000u
+#define WEIR_H2_ID_GAPS_MAX 8   /* ranges of skipped stream ids that are remembered */
+#define WEIR_H2_RESETS_KEPT 32  /* streams of which we remember that we reset them */
+#define WEIR_H2_INFORMATIONAL_MAX 32 /* 1xx before one response */
+#define WEIR_H2_OUTPUT_BYTES_MAX (256u * 1024u) /* one call of output() */
+#define WEIR_H2_COPY_BYTES_MAX 2048 /* DATA up to here is copied beside its frame header, more is moved */
 
 /* Configuration */
 #define WEIR_PB_DEPTH_MAX 100

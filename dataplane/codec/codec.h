@@ -60,11 +60,14 @@ struct weir_codec_error {
     struct weir_str body;    /* what the client reads; may be empty */
 };
 
+/* weir_codec_error.details of a client that starts streams and resets them before they are answered, again and again. */
+#define WEIR_CODEC_DETAILS_PREMATURE_RESETS WEIR_STR("http2.too_many_premature_resets")
+
 /* What a connection's owner hears. */
 struct weir_codec_events {
     /* Server: a request begins. The owner sets stream->events, stream->ctx and stream->arena before it returns. */
     void (*on_stream)(void *owner, struct weir_codec_stream *s);
-    /* weir_codec_output() has something. Called once until it is called. */
+    /* weir_codec_output() has something. Called once until it is called; HTTP/2 calls it from inside create too. */
     void (*on_output)(void *owner);
     /* Transport reading should stop / go on: the codec holds what it may not deliver. */
     void (*on_read_pause)(void *owner, bool pause);
