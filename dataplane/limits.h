@@ -17,6 +17,7 @@
 #define WEIR_BLOCK_BYTES 16384u
 #define WEIR_BLOCK_BYTES_MAX (256u * 1024u)
 #define WEIR_READ_BUDGET_BYTES (256u * 1024u) /* one socket, one loop turn */
+#define WEIR_STREAM_ARENA_BYTES 8176u           /* first chunk of a stream's arena: most requests need no other */
 #define WEIR_BLOCK_POOL_MAX 256               /* free blocks that a worker keeps */
 
 /* Accepts of one listening socket in one loop turn. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dataplane/base/sanitize.h"
+#include "dataplane/limits.h"
 
 #define ALIGN 16u
 /* With the allocator's own header these fill its size classes. */
@@ -52,6 +53,70 @@ void weir_arena_deinit(struct weir_arena *a)
     run_cleanups(a);
     free_chunks(a->chunk);
     weir_arena_init(a, a->bytes_max);
+}
+
+/* A heap arena whose first chunk has `size` bytes. */
+static struct weir_arena *create_sized(size_t size)
+{
+    struct weir_arena_chunk *c = malloc(size);
+    if (c == NULL) {
+        (void)fprintf(stderr, "weir: out of memory\n");
+        abort();
+    }
+    *c = (struct weir_arena_chunk){.size = size};
+    struct weir_arena *a = (struct weir_arena *)(void *)(c + 1);
+    weir_arena_init(a, 0);
+    a->chunk = c;
+    a->bytes = size;
+    weir_arena_reset(a);
+    return a;
+}
+
+void weir_arena_reset(struct weir_arena *a)
+{
+    run_cleanups(a);
+    struct weir_arena_chunk *own = NULL, *c = a->chunk;
+    while (c != NULL) {
+        struct weir_arena_chunk *next = c->next;
+        if ((char *)a >= (char *)c && (char *)a < (char *)c + c->size) {
+            own = c;
+        } else {
+            free(c);
+        }
+        c = next;
+    }
+    a->chunk = own;
+    a->bytes = 0;
+    a->cleanups = 0;
+    a->at = a->end = NULL;
+    if (own == NULL) return;
+    own->next = NULL;
+    a->bytes = own->size;
+    if (WEIR_ASAN) return; /* each allocation has a chunk of its own there, so that use after reset is seen */
+    a->at = (char *)(own + 1) + ((sizeof(*a) + ALIGN - 1) & ~(size_t)(ALIGN - 1));
+    a->end = (char *)own + own->size;
+}
+
+struct weir_arena *weir_arena_pool_take(struct weir_arena_pool *p)
+{
+    if (p->count == 0) return create_sized(WEIR_STREAM_ARENA_BYTES);
+    return p->free[--p->count];
+}
+
+void weir_arena_pool_give(struct weir_arena_pool *p, struct weir_arena *a)
+{
+    if (p->count == WEIR_ARENA_POOL_MAX) {
+        weir_arena_destroy(a);
+        return;
+    }
+    weir_arena_reset(a);
+    p->free[p->count++] = a;
+}
+
+void weir_arena_pool_deinit(struct weir_arena_pool *p)
+{
+    while (p->count > 0)
+        weir_arena_destroy(p->free[--p->count]);
 }
 
 struct weir_arena *weir_arena_create(void)

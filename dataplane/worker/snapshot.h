@@ -3,6 +3,7 @@
 #ifndef WEIR_WORKER_SNAPSHOT_H
 #define WEIR_WORKER_SNAPSHOT_H
 
+#include "dataplane/base/map.h"
 #include "dataplane/base/resource.h"
 
 struct weir_cluster; /* cluster/cluster.h, worker-local */
@@ -12,6 +13,7 @@ struct weir_listener; /* listener/listener.h, worker-local */
 struct weir_snapshot {
     struct weir_cluster **clusters; /* by cluster slot; NULL: no such cluster now */
     uint32_t cluster_capacity;
+    struct weir_map clusters_by_name; /* the same clusters, for names that a request's header brings */
     struct weir_pin **route_tables; /* by route table slot; resource: struct weir_route_table */
     uint32_t route_table_capacity;
     const struct weir_runtime *runtime; /* may be NULL */

@@ -86,6 +86,7 @@ void weir_worker_destroy(struct weir_worker *w)
         h2o_evloop_destroy(w->loop);
     }
     if (w->room != NULL) weir_block_release(w->room);
+    weir_arena_pool_deinit(&w->arenas);
     weir_block_pool_deinit(&w->blocks);
     free(w);
 }

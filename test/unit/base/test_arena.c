@@ -61,6 +61,40 @@ static void test_cap_refuses_what_passes_it(void **state)
     assert_int_equal(a.bytes_max, 10000);
 }
 
+static void test_reset_makes_all_room_free_again(void **state)
+{
+    (void)state;
+    struct weir_arena *a = weir_arena_create();
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 200; i++)
+            memset(weir_arena_alloc(a, 100), 0xee, 100);
+        weir_arena_reset(a);
+        assert_true(a->bytes < 2000);
+    }
+    char *p = weir_arena_alloc(a, 64);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(p[i], 0);
+    weir_arena_destroy(a);
+}
+
+static void test_pool_gives_the_same_arena_again(void **state)
+{
+    (void)state;
+    struct weir_arena_pool pool = {0};
+    struct weir_arena *a = weir_arena_pool_take(&pool);
+    (void)weir_arena_alloc(a, 5000);
+    weir_arena_pool_give(&pool, a);
+    assert_ptr_equal(weir_arena_pool_take(&pool), a);
+    weir_arena_pool_give(&pool, a);
+    struct weir_arena *many[WEIR_ARENA_POOL_MAX + 3];
+    for (int i = 0; i < WEIR_ARENA_POOL_MAX + 3; i++)
+        many[i] = weir_arena_pool_take(&pool);
+    for (int i = 0; i < WEIR_ARENA_POOL_MAX + 3; i++)
+        weir_arena_pool_give(&pool, many[i]);
+    assert_int_equal(pool.count, WEIR_ARENA_POOL_MAX);
+    weir_arena_pool_deinit(&pool);
+}
+
 static int order[8], ordered;
 static void note(void *ctx)
 {
@@ -114,6 +148,8 @@ static void test_a_small_arena_stays_small(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reset_makes_all_room_free_again),
+        cmocka_unit_test(test_pool_gives_the_same_arena_again),
         cmocka_unit_test(test_memory_is_zeroed_and_aligned),
         cmocka_unit_test(test_allocations_do_not_overlap),
         cmocka_unit_test(test_cap_refuses_what_passes_it),
