@@ -64,9 +64,11 @@ struct weir_http_filter {
     enum weir_verdict (*on_response_trailers)(struct weir_stream *s, struct weir_filter *f, struct weir_headers *trailers);
     /* The client reads slowly (true) / again (false): terminal filters stop and resume their source. */
     void (*on_downstream_blocked)(struct weir_stream *s, struct weir_filter *f, bool blocked);
-    /* The stream has ended, before the access log is written: last chance to set what it prints. */
+    /* The stream has ended, before the access log is written: last chance to set what it prints. Not for a terminal filter that
+     * had on_destroy already. */
     void (*on_complete)(struct weir_stream *s, struct weir_filter *f);
-    /* Last callback, on every stream that saw the filter: timers stopped, attempts given up here. */
+    /* Last callback, on every stream whose chain the filter was in: timers stopped, attempts given up here. A terminal filter
+     * gets it early when another filter or a timeout has answered or reset the stream. */
     void (*on_destroy)(struct weir_stream *s, struct weir_filter *f);
 };
 
@@ -96,8 +98,9 @@ bool weir_stream_request_ended(const struct weir_stream *s);
 void weir_stream_resume_request(struct weir_stream *s, struct weir_filter *f);
 void weir_stream_resume_response(struct weir_stream *s, struct weir_filter *f);
 /* Replies and returns WEIR_ENDED. gRPC requests get a trailers-only answer with the mapped status (or grpc_status when not
- * negative). The reply passes the response callbacks of the filters, as Envoy's does, and local_reply_config. After the
- * response has begun the stream is reset instead. `details` and `body` live until the stream ends. */
+ * negative). The route's response header rules are applied, then local_reply_config; the reply passes the response callbacks
+ * of the filters that have not seen a response yet, as Envoy's does. After the response has begun the stream is reset
+ * instead. `details` and `body` live until the stream ends. */
 struct weir_local_reply {
     uint32_t status;
     int grpc_status; /* -1: mapped from status */
