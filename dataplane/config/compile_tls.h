@@ -3,6 +3,7 @@
 #define WEIR_CONFIG_COMPILE_TLS_H
 
 #include "dataplane/base/compile.h"
+#include "dataplane/base/data_source.h"
 #include "dataplane/transport/tls.h"
 
 /* core.v3.TransportSocket of a filter chain or of a cluster. *out is NULL for none and for raw_buffer; other kinds are
@@ -13,7 +14,5 @@ enum weir_err weir_tls_server_compile(struct weir_compile *c, const char *field,
 /* `default_alpn`: what HTTP clusters offer where the context names nothing; wire format, may be empty. */
 enum weir_err weir_tls_client_compile(struct weir_compile *c, const char *field, const void *transport_socket, struct weir_str stat_prefix,
                                       struct weir_str default_alpn, const struct weir_tls_client **out) WEIR_MUST_USE;
-/* core.v3.DataSource: inline text or the file's content, in c->arena. NULL pb: empty. */
-enum weir_err weir_data_source_compile(struct weir_compile *c, const char *field, const void *pb, struct weir_str *out) WEIR_MUST_USE;
 
 #endif
