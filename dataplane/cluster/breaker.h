@@ -9,7 +9,14 @@
 #include "dataplane/cluster/config.h"
 #include "dataplane/cluster/cluster_stats.h"
 
-enum weir_breaker_resource { WEIR_BREAKER_CONNECTIONS, WEIR_BREAKER_POOLS, WEIR_BREAKER_REQUESTS, WEIR_BREAKER_PENDING, WEIR_BREAKER_RETRIES, WEIR_BREAKER_COUNT };
+enum weir_breaker_resource { /* in the order of WEIR_CLUSTER_BREAKER_GAUGES */
+    WEIR_BREAKER_CONNECTIONS,
+    WEIR_BREAKER_POOLS,
+    WEIR_BREAKER_REQUESTS,
+    WEIR_BREAKER_PENDING,
+    WEIR_BREAKER_RETRIES,
+    WEIR_BREAKER_COUNT
+};
 /* One priority of one cluster. */
 struct weir_breaker {
     _Alignas(64) _Atomic uint64_t held[WEIR_BREAKER_COUNT];
@@ -22,5 +29,8 @@ void weir_breaker_take(struct weir_breaker *b, const struct weir_breaker_limits 
                        struct weir_stats_shard *stats, uint32_t priority);
 void weir_breaker_give(struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r,
                        struct weir_stats_shard *stats, uint32_t priority);
+/* Control thread, `stats` its shard: the limits change while things are held; the gauges follow. */
+void weir_breaker_relimit(struct weir_breaker *b, const struct weir_breaker_limits *from, const struct weir_breaker_limits *to,
+                          struct weir_stats_shard *stats, uint32_t priority);
 
 #endif

@@ -1,17 +1,13 @@
-/* Names of cluster.NAME.*: the set that every cluster has from its start, in Envoy's words, and the sets that come with
- * outlier detection and with the first response. */
+/* Names of cluster.NAME.*, in Envoy's words. Three sets under one prefix: what traffic moves (a shard for each worker that
+ * uses the cluster), what configuration moves (the control thread's shard alone: an unused cluster costs no more), and what
+ * outlier detection moves. Names that come with the first response are in cluster/codes.h. */
 #ifndef WEIR_CLUSTER_CLUSTER_STATS_H
 #define WEIR_CLUSTER_CLUSTER_STATS_H
 
 #include "dataplane/observe/stats.h"
 
 #define WEIR_CLUSTER_COUNTERS(X)                                                                                        \
-    X(assignment_stale) X(assignment_timeout_received) X(assignment_use_cached) X(bind_errors) X(lb_healthy_panic)              \
-    X(lb_local_cluster_not_ok) X(lb_recalculate_zone_structures) X(lb_subsets_created) X(lb_subsets_fallback)                   \
-    X(lb_subsets_fallback_panic) X(lb_subsets_removed) X(lb_subsets_selected) X(lb_zone_cluster_too_small)                      \
-    X(lb_zone_no_capacity_left) X(lb_zone_routing_all_directly) X(lb_zone_routing_cross_zone) X(lb_zone_routing_sampled)        \
-    X(membership_change) X(original_dst_host_invalid) X(retry_or_shadow_abandoned) X(update_attempt) X(update_empty)            \
-    X(update_failure) X(update_no_rebuild) X(update_success) X(upstream_cx_close_notify)                                        \
+    X(bind_errors) X(lb_healthy_panic) X(retry_or_shadow_abandoned) X(upstream_cx_close_notify)                                 \
     X(upstream_cx_connect_attempts_exceeded) X(upstream_cx_connect_fail) X(upstream_cx_connect_timeout)                         \
     X(upstream_cx_connect_with_0_rtt) X(upstream_cx_destroy) X(upstream_cx_destroy_local)                                       \
     X(upstream_cx_destroy_local_with_active_rq) X(upstream_cx_destroy_remote) X(upstream_cx_destroy_remote_with_active_rq)      \
@@ -28,13 +24,11 @@
     X(upstream_rq_retry_backoff_exponential) X(upstream_rq_retry_backoff_ratelimited) X(upstream_rq_retry_limit_exceeded)       \
     X(upstream_rq_retry_overflow) X(upstream_rq_retry_success) X(upstream_rq_rx_reset) X(upstream_rq_rx_reset_no_error)         \
     X(upstream_rq_timeout) X(upstream_rq_total) X(upstream_rq_tx_reset)
-
 #define WEIR_CLUSTER_GAUGES(X)                                                                                          \
-    X(lb_subsets_active) X(max_host_weight) X(membership_degraded) X(membership_excluded) X(membership_healthy)                 \
-    X(membership_total) X(upstream_cx_active) X(upstream_cx_rx_bytes_buffered) X(upstream_cx_tx_bytes_buffered)                 \
-    X(upstream_queue_overloaded) X(upstream_rq_active) X(upstream_rq_pending_active) X(version) X(warming_state)
+    X(upstream_cx_active) X(upstream_cx_rx_bytes_buffered) X(upstream_cx_tx_bytes_buffered) X(upstream_queue_overloaded)        \
+    X(upstream_rq_active) X(upstream_rq_pending_active)
 #define WEIR_CLUSTER_HISTOGRAMS(X) X(upstream_cx_connect_ms) X(upstream_cx_length_ms) X(upstream_rq_per_cx)
-/* Names with dots: circuit breakers by priority. */
+/* circuit_breakers.PRIORITY.*, in the order of enum weir_breaker_resource. */
 #define WEIR_CLUSTER_BREAKER_GAUGES(X) X(cx_open) X(cx_pool_open) X(rq_open) X(rq_pending_open) X(rq_retry_open)
 
 enum weir_cluster_stat {
@@ -47,10 +41,27 @@ enum weir_cluster_stat {
 #define X(name) WEIR_CS_high_##name,
             WEIR_CLUSTER_BREAKER_GAUGES(X)
 #undef X
-                WEIR_CS_default_total_match_count,
-    WEIR_CS_COUNT
+                WEIR_CS_COUNT
 };
 extern const struct weir_stat_desc weir_cluster_stat_descs[WEIR_CS_COUNT];
+
+#define WEIR_CLUSTER_CONTROL_COUNTERS(X)                                                                                \
+    X(assignment_stale) X(assignment_timeout_received) X(assignment_use_cached) X(lb_local_cluster_not_ok)                      \
+    X(lb_recalculate_zone_structures) X(lb_subsets_created) X(lb_subsets_fallback) X(lb_subsets_fallback_panic)                 \
+    X(lb_subsets_removed) X(lb_subsets_selected) X(lb_zone_cluster_too_small) X(lb_zone_no_capacity_left)                       \
+    X(lb_zone_routing_all_directly) X(lb_zone_routing_cross_zone) X(lb_zone_routing_sampled) X(membership_change)               \
+    X(original_dst_host_invalid) X(update_attempt) X(update_empty) X(update_failure) X(update_no_rebuild) X(update_success)
+#define WEIR_CLUSTER_CONTROL_GAUGES(X)                                                                                  \
+    X(lb_subsets_active) X(max_host_weight) X(membership_degraded) X(membership_excluded) X(membership_healthy)                 \
+    X(membership_total) X(version) X(warming_state)
+enum weir_cluster_control_stat {
+#define X(name) WEIR_CC_##name,
+    WEIR_CLUSTER_CONTROL_COUNTERS(X) WEIR_CLUSTER_CONTROL_GAUGES(X)
+#undef X
+        WEIR_CC_default_total_match_count,
+    WEIR_CC_COUNT
+};
+extern const struct weir_stat_desc weir_cluster_control_stat_descs[WEIR_CC_COUNT];
 
 #define WEIR_OUTLIER_COUNTERS(X)                                                                                        \
     X(ejections_consecutive_5xx) X(ejections_detected_consecutive_5xx) X(ejections_detected_consecutive_gateway_failure)        \

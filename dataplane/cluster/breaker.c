@@ -1,0 +1,76 @@
+/* Counting what a cluster holds against its circuit breakers. */
+#include "dataplane/cluster/breaker.h"
+
+#include <assert.h>
+
+static uint64_t held(const struct weir_breaker *b, enum weir_breaker_resource r)
+{
+    return atomic_load_explicit(&b->held[r], memory_order_relaxed);
+}
+
+/* A retry budget is a share of what is active or waits now, with a floor. */
+static uint64_t retries_max(const struct weir_breaker *b, const struct weir_breaker_limits *l)
+{
+    if (!l->has_budget) return l->retries;
+    uint64_t now = held(b, WEIR_BREAKER_REQUESTS) + held(b, WEIR_BREAKER_PENDING);
+    uint64_t share = (uint64_t)(l->budget_percent / 100.0 * (double)now);
+    return share > l->budget_min ? share : l->budget_min;
+}
+
+static uint64_t limit_of(const struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r)
+{
+    switch (r) {
+    case WEIR_BREAKER_CONNECTIONS: return l->connections;
+    case WEIR_BREAKER_POOLS: return l->pools;
+    case WEIR_BREAKER_REQUESTS: return l->requests;
+    case WEIR_BREAKER_PENDING: return l->pending;
+    case WEIR_BREAKER_RETRIES: return retries_max(b, l);
+    case WEIR_BREAKER_COUNT: break;
+    }
+    return UINT64_MAX;
+}
+
+static uint32_t gauge(enum weir_breaker_resource r, uint32_t priority)
+{
+    return (priority == 0 ? WEIR_CS_default_cx_open : WEIR_CS_high_cx_open) + (uint32_t)r;
+}
+
+bool weir_breaker_has_room(const struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r)
+{
+    return held(b, r) < limit_of(b, l, r);
+}
+
+/* How much must be held for the gauge to say open. A limit of 0 shows with the first that is held all the same. A budget moves
+ * with what is active, so that no one sees the step: its gauge stays at 0. */
+static uint64_t open_at(const struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r)
+{
+    if (r == WEIR_BREAKER_RETRIES && l->has_budget) return UINT64_MAX;
+    uint64_t limit = limit_of(b, l, r);
+    return limit > 0 ? limit : 1;
+}
+
+void weir_breaker_take(struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r,
+                       struct weir_stats_shard *stats, uint32_t priority)
+{
+    uint64_t before = atomic_fetch_add_explicit(&b->held[r], 1, memory_order_relaxed);
+    /* One taker alone sees the step onto the limit: the shards' sum stays 0 or 1. */
+    if (stats != NULL && before + 1 == open_at(b, l, r)) weir_stat_add(stats, gauge(r, priority), 1);
+}
+
+void weir_breaker_give(struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r,
+                       struct weir_stats_shard *stats, uint32_t priority)
+{
+    uint64_t before = atomic_fetch_sub_explicit(&b->held[r], 1, memory_order_relaxed);
+    assert(before > 0);
+    if (stats != NULL && before == open_at(b, l, r)) weir_stat_add(stats, gauge(r, priority), -1);
+}
+
+void weir_breaker_relimit(struct weir_breaker *b, const struct weir_breaker_limits *from, const struct weir_breaker_limits *to,
+                          struct weir_stats_shard *stats, uint32_t priority)
+{
+    for (uint32_t r = 0; r < WEIR_BREAKER_COUNT; r++) {
+        uint64_t now = held(b, r);
+        int64_t step = (now >= open_at(b, to, r)) - (now >= open_at(b, from, r));
+        if (step != 0 && stats != NULL) weir_stat_add(stats, gauge(r, priority), step);
+    }
+}
