@@ -25,19 +25,20 @@ struct weir_lb;             /* cluster/lb.h */
 
 /* One worker's view of a host: where its pools are. Plain counts: a pick touches nothing shared but the host's load. */
 struct weir_cluster_host {
-    struct weir_cluster *cluster; /* not counted: each host reference is also one of the cluster */
+    struct weir_cluster *cluster; /* every reference of `refs` is one of the cluster too */
     struct weir_host *host;       /* a reference is held */
-    uint32_t refs;                /* attempts, pools, tunnels; membership counts as one */
+    uint32_t refs;                /* attempts, pools, tunnels */
     uint32_t weight;
-    bool removed;         /* not in the set any more: pools finish what they have */
+    bool removed; /* not in the set any more: pools finish what they have; freed with the last reference */
     bool canary;
-    const void *metadata; /* valid while the cluster holds the host set it came with; copied at each update */
-    double edf_weight;    /* cluster/lb.h */
+    const void *metadata; /* core.v3.Metadata as compiled, NULL: none. Valid while cluster->endpoints, as it is now, is pinned */
+    const void *seen;     /* cluster.c's */
     /* upstream/pool.h's: pools of this host, and what is called once when the host leaves the set or the cluster's view ends. */
     struct weir_list pools; /* zeroed until the first pool */
     void (*on_removed)(struct weir_cluster_host *h, bool close_now);
 };
 
+/* A view costs next to nothing until it is first used: weir_cluster_use(). */
 struct weir_cluster {
     struct weir_worker *worker;
     uint32_t slot;
@@ -45,14 +46,23 @@ struct weir_cluster {
     const struct weir_cluster_config *config; /* pin's resource */
     struct weir_host_set *hosts;              /* a reference is held; never NULL */
     struct weir_cluster_shared *shared;       /* a reference is held */
-    struct weir_stats_shard *stats;           /* cluster.NAME.*, enum in cluster/cluster_stats.h; never NULL */
-    struct weir_cluster_codes *codes;         /* cells of upstream_rq_CODE, made at first use (cluster/codes.h) */
-    struct weir_lb *lb;                       /* cluster/lb.h */
-    struct weir_cluster_host **by_slot;       /* host_capacity; by weir_host.slot; NULL: none */
-    uint32_t host_capacity;
     uint32_t refs; /* streams, hosts, tunnels; the snapshot counts as one */
     bool removed;  /* no longer in the snapshot: no new requests, ends with its last reference */
+    /* Made at first use. */
+    struct weir_stats_shard *stats;     /* cluster.NAME.*, enum in cluster/cluster_stats.h */
+    struct weir_pin *endpoints;         /* of the host set; NULL: none */
+    struct weir_cluster_host **by_slot; /* host_capacity; by weir_host.slot; NULL: none */
+    uint32_t host_capacity;
+    struct weir_lb *lb; /* cluster/lb.h; NULL: to be built */
+    uint32_t lb_epoch;  /* shared->health_epoch that lb was built for */
 };
+void weir_cluster_inflate(struct weir_cluster *c);
+/* Before anything else is asked of a cluster that was found in the snapshot. */
+static inline struct weir_cluster *weir_cluster_use(struct weir_cluster *c)
+{
+    if (c->stats == NULL) weir_cluster_inflate(c);
+    return c;
+}
 
 /* What a pick may depend on. */
 struct weir_lb_context {

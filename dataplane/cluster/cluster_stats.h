@@ -1,6 +1,6 @@
 /* Names of cluster.NAME.*, in Envoy's words. Three sets under one prefix: what traffic moves (a shard for each worker that
  * uses the cluster), what configuration moves (the control thread's shard alone: an unused cluster costs no more), and what
- * outlier detection moves. Names that come with the first response are in cluster/codes.h. */
+ * outlier detection moves. Status codes that are not in the table are counted by name. */
 #ifndef WEIR_CLUSTER_CLUSTER_STATS_H
 #define WEIR_CLUSTER_CLUSTER_STATS_H
 
@@ -31,6 +31,12 @@
 /* circuit_breakers.PRIORITY.*, in the order of enum weir_breaker_resource. */
 #define WEIR_CLUSTER_BREAKER_GAUGES(X) X(cx_open) X(cx_pool_open) X(rq_open) X(rq_pending_open) X(rq_retry_open)
 
+/* Not listed before the first response: X(suffix, leaf). The order within is that of weir_cluster_count_status(). */
+#define WEIR_CLUSTER_STATUS_CODES(X)                                                                                    \
+    X(100) X(101) X(200) X(201) X(202) X(204) X(206) X(301) X(302) X(303) X(304) X(307) X(308) X(400) X(401) X(403) X(404)      \
+    X(405) X(408) X(409) X(412) X(413) X(422) X(429) X(500) X(501) X(502) X(503) X(504)
+#define WEIR_CLUSTER_STATUS_CLASSES(X) X(1xx) X(2xx) X(3xx) X(4xx) X(5xx)
+
 enum weir_cluster_stat {
 #define X(name) WEIR_CS_##name,
     WEIR_CLUSTER_COUNTERS(X) WEIR_CLUSTER_GAUGES(X) WEIR_CLUSTER_HISTOGRAMS(X)
@@ -41,9 +47,26 @@ enum weir_cluster_stat {
 #define X(name) WEIR_CS_high_##name,
             WEIR_CLUSTER_BREAKER_GAUGES(X)
 #undef X
-                WEIR_CS_COUNT
+#define X(code) WEIR_CS_upstream_rq_##code,
+                WEIR_CLUSTER_STATUS_CODES(X) WEIR_CLUSTER_STATUS_CLASSES(X)
+#undef X
+#define X(code) WEIR_CS_external_upstream_rq_##code,
+                    WEIR_CLUSTER_STATUS_CODES(X) WEIR_CLUSTER_STATUS_CLASSES(X)
+#undef X
+                        WEIR_CS_external_upstream_rq_completed,
+    WEIR_CS_upstream_rq_time, /* histograms */
+    WEIR_CS_external_upstream_rq_time,
+    WEIR_CS_internal_upstream_rq_time,
+    WEIR_CS_canary_upstream_rq_time,
+    WEIR_CS_COUNT
 };
 extern const struct weir_stat_desc weir_cluster_stat_descs[WEIR_CS_COUNT];
+
+/* Counts a response's status as upstream_rq_completed, _Nxx and _NNN, and once more under external. or internal., and canary. */
+void weir_cluster_count_status(struct weir_stats_shard *s, uint32_t status, bool internal, bool canary);
+/* Under one prefix alone, such as "retry.". */
+void weir_cluster_count_status_under(struct weir_stats_shard *s, const char *prefix, uint32_t status);
+void weir_cluster_record_time(struct weir_stats_shard *s, uint64_t ms, bool internal, bool canary);
 
 #define WEIR_CLUSTER_CONTROL_COUNTERS(X)                                                                                \
     X(assignment_stale) X(assignment_timeout_received) X(assignment_use_cached) X(lb_local_cluster_not_ok)                      \

@@ -78,6 +78,9 @@ struct weir_cluster_config {
     uint64_t idle_timeout_ms, max_connection_duration_ms, max_stream_duration_ms; /* 0: none */
     uint32_t max_requests_per_connection;                                         /* 0: no limit */
     uint32_t h2_streams_max; /* concurrent streams a connection, whatever the peer allows */
+    /* Http2ProtocolOptions.connection_keepalive: PING every interval, and before a request after so long a silence; 0: off. */
+    uint64_t h2_ping_interval_ms, h2_ping_timeout_ms, h2_ping_idle_ms;
+    uint32_t h2_ping_jitter_percent;
     uint64_t tcp_idle_timeout_ms; /* TcpProtocolOptions.idle_timeout: pooled raw connections; unused where none is pooled */
     const struct weir_retry_policy *retry; /* HttpProtocolOptions.retry_policy: instead of the route's; NULL: none */
 
@@ -89,7 +92,9 @@ struct weir_cluster_config {
     uint32_t keepalive_probes, keepalive_time_s, keepalive_interval_s;
 
     struct weir_str maintenance_key; /* "upstream.maintenance_mode.NAME" */
-    struct weir_stats *stats;        /* cluster.NAME., enum weir_cluster_stat; NULL in tests without a registry */
+    /* cluster.NAME.: enum weir_cluster_stat, weir_cluster_control_stat; cluster.NAME.outlier_detection.: weir_outlier_stat,
+     * NULL when it is off. */
+    struct weir_stats *stats, *control_stats, *outlier_stats;
     const void *metadata;
 };
 

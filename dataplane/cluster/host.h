@@ -41,6 +41,7 @@ struct weir_host {
     struct weir_str address_text; /* owned, NUL-terminated, with port */
     struct weir_str hostname;     /* owned, NUL-terminated; empty: none */
     struct weir_str zone;         /* owned; locality.zone when the host was made */
+    struct weir_str key;          /* owned; address and hostname */
     struct weir_outlier_state outlier; /* control thread */
 
     /* Load over all workers, on a cache line of its own. */
@@ -49,6 +50,10 @@ struct weir_host {
     _Atomic uint64_t rq_total, rq_success, rq_error, rq_timeout, cx_total, cx_connect_fail;
     _Alignas(64) struct weir_outlier_counts counts;
 };
+/* The identity of a host: its address and hostname as one text, into out; returns the length (cut, which only merges hosts
+ * whose names are alike for 500 bytes). */
+#define WEIR_HOST_KEY_MAX 640
+size_t weir_host_key(const struct weir_address *address, struct weir_str hostname, char out[WEIR_HOST_KEY_MAX]);
 /* refs = 1. Texts are copied. */
 struct weir_host *weir_host_create(const struct weir_address *address, struct weir_str hostname, struct weir_str zone);
 static inline struct weir_host *weir_host_acquire(struct weir_host *h)

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct weir_host_set *weir_host_set_create(struct weir_endpoints *endpoints, uint32_t capacity)
+struct weir_host_set *weir_host_set_create(struct weir_endpoints *endpoints, uint32_t capacity, struct weir_resource *source)
 {
     struct weir_host_set *s = calloc(1, sizeof(*s) + sizeof(s->at[0]) * capacity);
     if (s == NULL) abort();
@@ -13,8 +13,8 @@ struct weir_host_set *weir_host_set_create(struct weir_endpoints *endpoints, uin
     s->priority_count = 1;
     s->overprovisioning_percent = 140;
     if (endpoints != NULL) {
-        weir_resource_acquire(&endpoints->resource);
-        s->endpoints = endpoints;
+        s->source = source != NULL ? source : &endpoints->resource;
+        weir_resource_acquire(s->source);
         s->localities = endpoints->localities;
         s->locality_count = endpoints->locality_count;
         s->priority_count = endpoints->priority_count;
@@ -38,6 +38,6 @@ void weir_host_set_release(struct weir_host_set *s)
     if (before > 1) return;
     for (uint32_t i = 0; i < s->count; i++)
         weir_host_release(s->at[i].host);
-    if (s->endpoints != NULL) weir_resource_release(&s->endpoints->resource);
+    weir_resource_release(s->source);
     free(s);
 }

@@ -8,6 +8,7 @@
 #ifndef WEIR_CLUSTER_SHARED_H
 #define WEIR_CLUSTER_SHARED_H
 
+#include "dataplane/base/map.h"
 #include "dataplane/cluster/breaker.h"
 #include "dataplane/cluster/cluster.h"
 #include "dataplane/cluster/config.h"
@@ -18,7 +19,7 @@ struct weir_cluster_env {
     struct weir_worker *control;
     struct weir_worker *const *workers;
     uint32_t worker_count;
-    struct weir_stats_registry *stats; /* NULL in some tests */
+    struct weir_stats_registry *stats;
     struct weir_dns *dns;              /* cluster/dns.h; NULL: DNS clusters stay empty */
 };
 
@@ -29,21 +30,24 @@ struct weir_cluster_shared {
     uint32_t slot;
     const struct weir_cluster_env *env;
     _Atomic uint32_t health_epoch; /* moves when a host's flags changed */
-    _Atomic bool closed;
     struct weir_breaker breakers[2];
+    struct weir_stats *_Atomic h2_stats; /* cluster.NAME.http2.; NULL until weir_cluster_shared_h2_stats() */
 
     /* Control thread only from here. */
     struct weir_cluster_config *config; /* a reference is held */
     struct weir_endpoints *endpoints;   /* the last given; a reference is held; NULL: none yet */
     struct weir_host_set *hosts;        /* never NULL */
-    struct weir_host **by_slot;         /* slot_capacity; NULL: free */
+    struct weir_host **by_slot;         /* slot_capacity; a reference is held; NULL: free */
     uint32_t slot_capacity;
-    bool published, ready;
+    struct weir_map by_key;             /* the same hosts by address and hostname */
+    uint32_t slot_hint;
+    bool published, ready, closed;
     void (*on_ready)(void *ctx, struct weir_cluster_shared *s);
     void *on_ready_ctx;
     struct weir_outlier_detector *outlier; /* NULL: off */
+    struct weir_timer outlier_timer;
     struct weir_dns_resolution *resolution; /* NULL: not a DNS cluster */
-    struct weir_stats_shard *stats;         /* the control thread's shard of cluster.NAME. */
+    struct weir_stats_shard *stats;         /* enum weir_cluster_control_stat */
 };
 
 /* Control thread. Takes references of its own. `on_ready` comes once, from the loop or from inside set_endpoints, when the
@@ -60,6 +64,12 @@ static inline bool weir_cluster_shared_ready(const struct weir_cluster_shared *s
 void weir_cluster_shared_set_config(struct weir_cluster_shared *s, struct weir_cluster_config *config);
 /* EDS. NULL: the assignment was removed; the cluster is empty then. Does not publish. */
 void weir_cluster_shared_set_endpoints(struct weir_cluster_shared *s, struct weir_endpoints *endpoints);
+/* The hosts of a DNS cluster have changed (cluster/resolution.h): publishes if the cluster was published before. */
+void weir_cluster_shared_resolved(struct weir_cluster_shared *s);
+/* Counters of HTTP/2 towards this cluster, made at first use. Any thread. Lives as long as the shared part. */
+struct weir_stats *weir_cluster_shared_h2_stats(struct weir_cluster_shared *s, const struct weir_cluster_config *config);
+/* Outlier signals from a worker (enum weir_outlier_signal): by mail to the control thread. Any thread. */
+void weir_cluster_shared_signal(struct weir_cluster_shared *s, struct weir_host *host, uint32_t signals);
 /* To every worker: weir_cluster_install() with what is set now. */
 void weir_cluster_shared_publish(struct weir_cluster_shared *s);
 /* The cluster is gone: timers and queries stop, workers get weir_cluster_remove() if it was published, the control thread's
