@@ -156,7 +156,7 @@ static enum weir_err send_headers(struct weir_codec_stream *s, const struct weir
         if (err != WEIR_OK)
             return err;
         /* Of a request whose rest is not here yet nobody knows where the next one starts. */
-        x->close |= h->drain || h->eof || x->failed || x->reading != WEIR_H1_READ_DONE;
+        x->close |= h->drain || (h->eof && x->held.count == 0) || x->failed || x->reading != WEIR_H1_READ_DONE;
         if (x->reading == WEIR_H1_READ_WAIT)
             x->reading = WEIR_H1_READ_DONE;
         e.connection = x->close ? WEIR_STR("close") : x->in.http10 ? WEIR_STR("keep-alive") : WEIR_STR("");

@@ -298,7 +298,7 @@ void h1_send(struct h1_harness *h, int end, ...)
     for (const char *line; (line = va_arg(args, const char *)) != NULL;)
         add_line(&headers, line);
     va_end(args);
-    assert_int_equal(weir_codec_stream_send_headers(h->stream, &headers, end), WEIR_OK);
+    assert_int_equal(weir_codec_stream_send_headers(h->stream, &headers, end != 0), WEIR_OK);
 }
 
 void h1_send_bytes(struct h1_harness *h, const char *p, bool end)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#undef fail /* an operation of codecs has that name */
 
 #include "dataplane/codec/codec.h"
 
