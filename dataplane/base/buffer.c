@@ -84,9 +84,13 @@ void weir_block_release(struct weir_block *b)
     free(b);
 }
 
+/* The inline slices need no value: `count` says which are there. */
 void weir_buffer_init(struct weir_buffer *b)
 {
-    *b = (struct weir_buffer){0};
+    b->bytes = 0;
+    b->head = b->count = b->capacity = 0;
+    b->at = NULL;
+    b->append_end = NULL;
 }
 
 static struct weir_slice *slice_at(const struct weir_buffer *b, uint32_t i)

@@ -25,7 +25,7 @@ void weir_h1_count_underscores(const struct weir_h1 *h, uint32_t count)
 
 static void *allocate(size_t size)
 {
-    void *p = calloc(1, size);
+    void *p = malloc(size);
     if (p == NULL)
         abort(); /* as the arena does: there is nothing left to answer with */
     return p;
@@ -36,6 +36,7 @@ struct weir_codec *weir_h1_create(struct weir_worker *w, const struct weir_codec
                                   const struct weir_h1_role *role, bool server)
 {
     struct weir_h1 *h = allocate(sizeof *h);
+    *h = (struct weir_h1){.role = role};
     h->codec = (struct weir_codec){
         .ops = ops,
         .events = events,
@@ -45,7 +46,6 @@ struct weir_codec *weir_h1_create(struct weir_worker *w, const struct weir_codec
         .kind = WEIR_CODEC_H1,
         .server = server,
     };
-    h->role = role;
     return &h->codec;
 }
 
@@ -69,11 +69,12 @@ struct weir_h1_exchange *weir_h1_exchange_start(struct weir_h1 *h, const struct 
         x = h->x = allocate(sizeof *x);
         weir_buffer_init(&x->out);
         weir_buffer_init(&x->held);
-    } else {
-        assert(!x->open && x->early == NULL);
-        memset(&x->stream, 0, sizeof x->stream);
-        memset(&x->parser, 0, sizeof *x - offsetof(struct weir_h1_exchange, parser));
+        x->early = NULL;
+        x->frames = (struct weir_h1_frames){0};
     }
+    assert(x->early == NULL);
+    memset(&x->stream, 0, sizeof x->stream);
+    memset(&x->parser, 0, sizeof *x - offsetof(struct weir_h1_exchange, parser));
     x->stream.ops = ops;
     x->stream.codec = &h->codec;
     x->open = true;
@@ -173,7 +174,7 @@ static void finish_trailers(struct weir_h1 *h, char *head)
 
 static char *copy_head(struct weir_arena *arena, const char *p, size_t n)
 {
-    char *copy = WEIR_NEW(arena, char, n);
+    char *copy = weir_h1_room(arena, n);
     memcpy(copy, p, n);
     return copy;
 }
@@ -201,7 +202,7 @@ static size_t take_head(struct weir_h1 *h, const uint8_t *p, size_t n)
             uint32_t capacity = x->head_capacity == 0 ? 512 : x->head_capacity * 2;
             while (capacity - before < n)
                 capacity *= 2;
-            char *more = WEIR_NEW(x->stream.arena, char, capacity);
+            char *more = weir_h1_room(x->stream.arena, capacity);
             if (before > 0)
                 memcpy(more, x->head, before);
             x->head = more;

@@ -52,6 +52,12 @@ const struct weir_codec_error *weir_h1_error(enum weir_h1_fault f)
     return &errors[f];
 }
 
+void *weir_h1_room(struct weir_arena *arena, size_t size)
+{
+    void *p = weir_arena_try_alloc(arena, size);
+    return p != NULL ? p : weir_arena_alloc(arena, size);
+}
+
 void weir_h1_parser_init(struct weir_h1_parser *x, enum weir_h1_kind kind, const struct weir_codec_config *config,
                          struct weir_arena *arena)
 {
@@ -115,6 +121,27 @@ static const bool token_char[256] = {
     ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
     ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
+
+/* The first byte that is no token character. Letters and '-' make up most names: words are tested for them alone. */
+static inline const char *skip_token(const char *p, const char *end)
+{
+    while (end - p >= 8) {
+        uint64_t w;
+        memcpy(&w, p, 8);
+        uint64_t folded = (w | ONES * 0x20) & ONES * 0x7f, dash = w ^ (ONES * '-');
+        uint64_t letter = (folded + ONES * (0x80 - 'a')) & ~(folded + ONES * (0x80 - 'z' - 1));
+        uint64_t other = ~((letter | ~(((dash & ONES * 0x7f) + ONES * 0x7f) | dash)) & ~w) & HIGHS;
+        if (other != 0) {
+            p += __builtin_ctzll(other) >> 3;
+            break;
+        }
+        p += 8;
+    }
+    const bool *allowed = token_char;
+    while (p < end && allowed[(uint8_t)*p])
+        p++;
+    return p;
+}
 
 static bool method_known(const char *p, size_t n)
 {
@@ -187,6 +214,10 @@ static const char *take_target(struct weir_h1_parser *x, const char *head, const
 static const char *take_version(struct weir_h1_parser *x, const char *head, const char *p, const char *end)
 {
     static const char shape[] = "HTTP/0.0";
+    if (p - head == x->token && end - p > 8 && memcmp(p, "HTTP/1.1", 8) == 0) {
+        x->major = x->minor = 1;
+        p += 8;
+    }
     for (; p < end; p++) {
         size_t i = (size_t)(p - head) - x->token;
         if (i == 8)
@@ -241,29 +272,32 @@ static const char *take_reason(struct weir_h1_parser *x, const char *p, const ch
     return p + 1;
 }
 
-static bool add_field(struct weir_h1_parser *x, const char *head, uint32_t value, const char *value_end)
+static __attribute__((noinline)) void grow_fields(struct weir_h1_parser *x)
+{
+    uint32_t capacity = x->capacity == 0 ? 24 : x->capacity * 4;
+    struct weir_h1_field *more = weir_h1_room(x->arena, capacity * sizeof *more);
+    if (x->count > 0)
+        memcpy(more, x->fields, x->count * sizeof *more);
+    x->fields = more;
+    x->capacity = capacity;
+}
+
+static inline bool add_field(struct weir_h1_parser *x, const char *head, const char *value, const char *value_end)
 {
     if (x->count == x->count_max)
         return false;
-    if (x->count == x->capacity) {
-        uint32_t capacity = x->capacity == 0 ? 24 : x->capacity * 4;
-        struct weir_h1_field *more = WEIR_NEW(x->arena, struct weir_h1_field, capacity);
-        if (x->count > 0)
-            memcpy(more, x->fields, x->count * sizeof *more);
-        x->fields = more;
-        x->capacity = capacity;
-    }
-    uint32_t n = (uint32_t)(value_end - head) - value;
-    while (n > 0 && (head[value + n - 1] == ' ' || head[value + n - 1] == '\t'))
-        n--;
-    x->fields[x->count++] = (struct weir_h1_field){x->name, x->name_n, value, n};
+    if (x->count == x->capacity)
+        grow_fields(x);
+    while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
+        value_end--;
+    x->fields[x->count++] =
+        (struct weir_h1_field){x->name, x->name_n, (uint32_t)(value - head), (uint32_t)(value_end - value)};
     return true;
 }
 
 static const char *take_name(struct weir_h1_parser *x, const char *head, const char *p, const char *end)
 {
-    while (p < end && token_char[(uint8_t)*p])
-        p++;
+    p = skip_token(p, end);
     if (p == end)
         return p;
     x->name_n = (uint32_t)(p - head) - x->name;
@@ -281,7 +315,7 @@ static const char *take_value(struct weir_h1_parser *x, const char *head, const 
         return p;
     if (*p != '\r')
         return bad_text(x, p);
-    if (!add_field(x, head, x->token, p))
+    if (!add_field(x, head, head + x->token, p))
         return bad(x, p, WEIR_H1_FAULT_TOO_MANY);
     x->state = S_VALUE_LF;
     return p + 1;
@@ -298,12 +332,37 @@ static const char *take_field_start(struct weir_h1_parser *x, const char *head, 
     return p;
 }
 
+/* Whole lines without oddities, which is nearly all of them. Stops at the start of the first other one: the states look at that
+ * again, and they alone refuse. */
+static const char *take_plain_lines(struct weir_h1_parser *x, const char *head, const char *p, const char *end)
+{
+    while (p < end && *p != '\r') {
+        const char *name_end = skip_token(p, end), *value;
+        if (name_end == p || end - name_end < 4 || *name_end != ':')
+            break;
+        value = name_end + (name_end[1] == ' ' ? 2 : 1);
+        if (*value == ' ' || *value == '\t')
+            break;
+        const char *value_end = skip_text(value, end);
+        if (end - value_end < 2 || value_end[0] != '\r' || value_end[1] != '\n')
+            break;
+        x->name = (uint32_t)(p - head);
+        x->name_n = (uint32_t)(name_end - p);
+        if (!add_field(x, head, value, value_end))
+            break;
+        p = value_end + 2;
+    }
+    return p;
+}
+
 static const char *take_fields(struct weir_h1_parser *x, const char *head, const char *p, const char *end)
 {
     while (p < end) {
         switch (x->state) {
         case S_FIELD:
-            p = take_field_start(x, head, p);
+            p = take_plain_lines(x, head, p, end);
+            if (p < end)
+                p = take_field_start(x, head, p);
             break;
         case S_NAME:
             p = take_name(x, head, p, end);

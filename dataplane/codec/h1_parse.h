@@ -49,6 +49,9 @@ struct weir_h1_parser {
     struct weir_arena *arena;
 };
 
+/* Arena bytes that are written before they are read: not zeroed, never NULL. */
+void *weir_h1_room(struct weir_arena *arena, size_t size) __attribute__((returns_nonnull));
+
 /* A small copy of `config` is taken: its header limits and method rule. */
 void weir_h1_parser_init(struct weir_h1_parser *x, enum weir_h1_kind kind, const struct weir_codec_config *config,
                          struct weir_arena *arena);
