@@ -131,6 +131,7 @@ static void read_fields(const struct weir_h1_parser *x, char *head, const struct
     out->capacity = x->count + pseudo + SPARE_HEADERS;
     out->at = weir_h1_room(x->arena, out->capacity * sizeof *out->at);
     out->count = pseudo;
+    memset(out->at, 0, pseudo * sizeof *out->at); /* lookups before they are filled pass over them */
     for (uint32_t i = 0; i < x->count; i++) {
         const struct weir_h1_field *t = &x->fields[i];
         lower(head + t->name, t->name_n);
