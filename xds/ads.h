@@ -66,8 +66,8 @@ void weir_ads_destroy(struct weir_ads *a);
 void weir_ads_subscribe(struct weir_ads *a, enum weir_resource_type type, bool wildcard, const struct weir_str *names, size_t count);
 /* Asks again for what is subscribed already (a cluster that warms anew needs its endpoints): resends the request of the type. */
 void weir_ads_refresh(struct weir_ads *a, enum weir_resource_type type);
-/* Answers r with ACK (refused NULL) or NACK (its text, code 13) and frees it. Any thread. `accepted` names, delta: which
- * resources of r are held now with their versions, for initial_resource_versions after a reconnect; NULL on ACK: all. */
+/* Answers r with ACK (refused NULL) or NACK (its text, code 13) and frees it. Any thread. Delta: only an
+ * ACK records the versions that a reconnect names in initial_resource_versions; what a NACK left out is sent anew then. */
 void weir_ads_verdict(struct weir_ads *a, struct weir_ads_response *r, const char *refused);
 
 #endif

@@ -1,0 +1,84 @@
+#include "xds/ads_channel.h"
+
+#include <grpc/grpc_security.h>
+
+#include "dataplane/limits.h"
+
+#define RECONNECT_MIN_MS 200
+#define RECONNECT_MAX_MS 5000
+#define KEEPALIVE_DEFAULT_MS 30000
+#define KEEPALIVE_TIMEOUT_DEFAULT_MS 10000
+
+/* The chain is checked when there is a root, the name only when asked for: a validation context without names accepts any. */
+static grpc_channel_credentials *tls_credentials(const struct weir_ads_config *c)
+{
+    grpc_tls_credentials_options *options = grpc_tls_credentials_options_create();
+    bool own = c->certificate_pem != NULL && c->key_pem != NULL;
+    if (own || c->root_pem != NULL) {
+        grpc_tls_identity_pairs *pairs = NULL;
+        if (own) {
+            pairs = grpc_tls_identity_pairs_create();
+            grpc_tls_identity_pairs_add_pair(pairs, c->key_pem, c->certificate_pem);
+        }
+        grpc_tls_certificate_provider *provider = grpc_tls_certificate_provider_static_data_create(c->root_pem, pairs);
+        grpc_tls_credentials_options_set_certificate_provider(options, provider);
+        grpc_tls_certificate_provider_release(provider);
+    }
+    if (own) grpc_tls_credentials_options_watch_identity_key_cert_pairs(options);
+    if (c->root_pem != NULL) grpc_tls_credentials_options_watch_root_certs(options);
+    grpc_tls_credentials_options_set_verify_server_cert(options, c->root_pem != NULL);
+    grpc_tls_certificate_verifier *verifier = c->verify_server_name && c->root_pem != NULL
+                                                  ? grpc_tls_certificate_verifier_host_name_create()
+                                                  : grpc_tls_certificate_verifier_no_op_create();
+    grpc_tls_credentials_options_set_certificate_verifier(options, verifier);
+    grpc_tls_certificate_verifier_release(verifier);
+    /* Calls go to :authority, which is the cluster's name and need not be the server's. */
+    grpc_tls_credentials_options_set_check_call_host(options, 0);
+    return grpc_tls_credentials_create(options);
+}
+
+static grpc_arg number(const char *key, int value)
+{
+    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
+}
+
+static grpc_arg string(const char *key, const char *value)
+{
+    return (grpc_arg){.type = GRPC_ARG_STRING, .key = (char *)key, .value.string = (char *)value};
+}
+
+grpc_channel *weir_ads_channel_create(const struct weir_ads_config *config, struct weir_error *e)
+{
+    if (config->tls && (config->certificate_pem == NULL) != (config->key_pem == NULL)) {
+        (void)weir_error_set(e, WEIR_ERR_INVALID, "a certificate and its key must be given together");
+        return NULL;
+    }
+    grpc_channel_credentials *credentials = config->tls ? tls_credentials(config) : grpc_insecure_credentials_create();
+    if (credentials == NULL) {
+        (void)weir_error_set(e, WEIR_ERR_INVALID, "the TLS settings of %s can not be used", config->target);
+        return NULL;
+    }
+    int keepalive = (int)(config->keepalive_ms > 0 ? config->keepalive_ms : KEEPALIVE_DEFAULT_MS);
+    int timeout = (int)(config->keepalive_timeout_ms > 0 ? config->keepalive_timeout_ms : KEEPALIVE_TIMEOUT_DEFAULT_MS);
+    grpc_arg args[20];
+    size_t count = 0;
+    args[count++] = number(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)WEIR_XDS_MESSAGE_BYTES_MAX);
+    args[count++] = number(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    args[count++] = number(GRPC_ARG_ENABLE_RETRIES, 0);
+    args[count++] = number(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+    args[count++] = number(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    args[count++] = number(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_MIN_MS);
+    args[count++] = number(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, RECONNECT_MIN_MS);
+    args[count++] = number(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MAX_MS);
+    args[count++] = number(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive);
+    args[count++] = number(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, timeout);
+    args[count++] = number(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    args[count++] = string(GRPC_ARG_PRIMARY_USER_AGENT_STRING, "weir/" WEIR_VERSION);
+    if (config->authority != NULL) args[count++] = string(GRPC_ARG_DEFAULT_AUTHORITY, config->authority);
+    if (config->tls && config->server_name != NULL)
+        args[count++] = string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, config->server_name);
+    grpc_channel *channel = grpc_channel_create(config->target, credentials, &(grpc_channel_args){count, args});
+    grpc_channel_credentials_release(credentials);
+    if (channel == NULL) (void)weir_error_set(e, WEIR_ERR_INVALID, "no channel to %s", config->target);
+    return channel;
+}
