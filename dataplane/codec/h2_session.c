@@ -390,7 +390,7 @@ void weir_h2_input_eof(struct weir_codec *c)
     struct weir_h2_session *s = weir_h2_session_of(c);
     weir_h2_enter(s);
     /* Without window updates from the peer no stream can go on for long, and no client of HTTP/2 half-closes. */
-    fail_streams(s, WEIR_RESET_CONNECTION, WEIR_STR(""));
+    fail_streams(s, WEIR_RESET_CONNECTION, c->server ? WEIR_STR("downstream_remote_disconnect") : WEIR_STR(""));
     s->draining = true;
     weir_h2_leave(s);
 }
