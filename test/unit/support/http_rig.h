@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "dataplane/http/conn_manager.h"
 #include "dataplane/http/filter.h"
 #include "dataplane/http/hcm.h"
