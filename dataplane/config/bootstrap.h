@@ -1,0 +1,49 @@
+/* The bootstrap: read from -c and --config-yaml, checked like any resource, taken apart into what main starts. An error
+ * names file, line and column of the field. */
+#ifndef WEIR_CONFIG_BOOTSTRAP_H
+#define WEIR_CONFIG_BOOTSTRAP_H
+
+#include "dataplane/base/address.h"
+#include "dataplane/base/pb_names.h"
+#include "dataplane/base/runtime.h"
+#include "dataplane/config/compile_job.h"
+#include "dataplane/config/options.h"
+#include "xds/ads.h"
+#include "xds/tree.h"
+
+/* Where CDS or LDS come from. */
+enum weir_source_kind { WEIR_FROM_NOWHERE, WEIR_FROM_ADS, WEIR_FROM_FILE };
+struct weir_source {
+    enum weir_source_kind kind;
+    uint64_t initial_fetch_timeout_ms; /* 15,000 unless set; 0: for ever */
+    struct weir_str path;              /* FILE */
+    struct weir_str watched_directory; /* FILE; empty: the file's own directory */
+};
+
+/* All of it lives in `arena`. */
+struct weir_bootstrap {
+    struct weir_arena arena;
+    const char *file; /* as messages call it */
+    const struct weir_tree *tree;
+    pb_bootstrap *pb;
+    pb_node *node; /* as it goes out: flags applied, user agent and client features filled */
+    bool has_admin;
+    struct weir_address admin;
+    struct weir_compile_job *clusters, *listeners; /* static_resources, not run yet; owned until taken */
+    struct weir_source cds, lds;
+    bool has_ads;
+    struct weir_ads_config ads; /* node set */
+    struct weir_str ads_cluster;
+    struct weir_runtime *runtime; /* NULL: no layers; one reference */
+    int admin_layer;              /* index of the admin layer, -1: none */
+};
+/* On success the caller owns *out (weir_bootstrap_deinit). */
+enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_bootstrap *out, struct weir_error *e) WEIR_MUST_USE;
+void weir_bootstrap_deinit(struct weir_bootstrap *b);
+/* "PATH: reason" becomes "FILE:LINE:COLUMN: PATH: reason". */
+void weir_bootstrap_locate(const struct weir_bootstrap *b, struct weir_error *e);
+/* Runs the static jobs; the first refused resource is the error. */
+enum weir_err weir_bootstrap_compile(struct weir_bootstrap *b, const struct weir_compile_env *env, struct weir_compile_memory *memory,
+                                     struct weir_error *e) WEIR_MUST_USE;
+
+#endif

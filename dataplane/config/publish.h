@@ -1,0 +1,70 @@
+/* The control thread's view of all accepted configuration, and the way to the workers: cross-references, warming
+ * (make-before-break), publication, and the records that /config_dump prints. Everything here runs on the control thread.
+ *
+ * A cluster warms until its endpoints or names have been answered, a listener until the route tables that it names are
+ * there, each bounded by initial_fetch_timeout; what served before serves until then. */
+#ifndef WEIR_CONFIG_PUBLISH_H
+#define WEIR_CONFIG_PUBLISH_H
+
+#include "dataplane/base/map.h"
+#include "dataplane/cluster/shared.h"
+#include "dataplane/config/compile_job.h"
+#include "dataplane/config/names.h"
+#include "dataplane/worker/worker.h"
+
+/* What is known of one resource name, for /config_dump and for explaining. */
+struct weir_record {
+    struct weir_str name; /* owned */
+    enum weir_resource_type type;
+    uint32_t source;
+    struct weir_resource *active, *warming; /* a reference each; NULL: none */
+    struct weir_refusal {
+        char *error, *packed; /* owned; NULL: nothing refused since */
+        size_t packed_bytes;
+        struct weir_str version; /* owned */
+        uint64_t wall_ns;
+    } refused;
+    void *entry; /* the type's own: publish_clusters.c, publish_listeners.c */
+};
+
+struct weir_publisher;
+struct weir_publisher_events {
+    /* The set of endpoint or route table names that are wanted has changed: subscribe anew. */
+    void (*on_wanted)(void *ctx, enum weir_resource_type type);
+    /* A cluster that is there already waits for its endpoints anew: ask again. */
+    void (*on_refetch)(void *ctx, enum weir_resource_type type);
+    /* Something stopped warming: initialisation may go on. */
+    void (*on_warmed)(void *ctx);
+};
+struct weir_publisher_options {
+    struct weir_worker *control;
+    struct weir_worker *const *workers;
+    uint32_t worker_count;
+    struct weir_names *names;
+    struct weir_stats_registry *stats;
+    const struct weir_cluster_env *clusters;
+    uint64_t initial_fetch_timeout_ms; /* of EDS where the cluster says nothing: 15,000 */
+    uint32_t drain_time_s;
+    bool drain_immediately;
+};
+struct weir_publisher *weir_publisher_create(const struct weir_publisher_options *o, const struct weir_publisher_events *events, void *ctx);
+/* Workers must have stopped. */
+void weir_publisher_destroy(struct weir_publisher *p);
+
+/* Takes what the job compiled. Returns the text of a NACK, "NAME: FIELD: reason" for each refused resource, in the job's
+ * arena, or NULL. */
+const char *weir_publisher_apply(struct weir_publisher *p, struct weir_compile_job *job);
+/* Endpoint or route table names wanted now, in the arena. */
+struct weir_str *weir_publisher_wanted(struct weir_publisher *p, enum weir_resource_type type, struct weir_arena *a, size_t *count);
+/* Clusters or listeners that are warming; and each by name with what it waits for. */
+size_t weir_publisher_warming(const struct weir_publisher *p, enum weir_resource_type type);
+void weir_publisher_each_warming(struct weir_publisher *p, void (*each)(void *ctx, enum weir_resource_type type, struct weir_str name, const char *waits_for),
+                                 void *ctx);
+/* Every record of a type, in order of names. */
+void weir_publisher_each(struct weir_publisher *p, enum weir_resource_type type, void (*each)(void *ctx, const struct weir_record *r), void *ctx);
+struct weir_record *weir_publisher_record(struct weir_publisher *p, enum weir_resource_type type, struct weir_str name);
+size_t weir_publisher_count(const struct weir_publisher *p, enum weir_resource_type type);
+/* Listeners hold back their sockets until this is called: nothing is served before the first configuration is whole. */
+enum weir_err weir_publisher_start_listening(struct weir_publisher *p, struct weir_error *e) WEIR_MUST_USE;
+
+#endif

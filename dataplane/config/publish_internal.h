@@ -1,0 +1,43 @@
+/* Shared by publish.c, publish_clusters.c, publish_routes.c and publish_listeners.c only. */
+#ifndef WEIR_CONFIG_PUBLISH_INTERNAL_H
+#define WEIR_CONFIG_PUBLISH_INTERNAL_H
+
+#include "dataplane/config/publish.h"
+
+struct weir_publisher {
+    struct weir_publisher_options o;
+    const struct weir_publisher_events *events;
+    void *ctx;
+    struct weir_map records[WEIR_RESOURCE_TYPES]; /* name → struct weir_record */
+    size_t warming[WEIR_RESOURCE_TYPES];
+    struct weir_map eds; /* eds service name → struct eds_name (publish_clusters.c) */
+    struct weir_map route_users; /* route table name → struct route_user (publish_listeners.c) */
+    bool listening;
+    bool closing;
+};
+
+void weir_record_set_active(struct weir_record *r, struct weir_resource *resource);  /* takes the reference; drops the old one */
+void weir_record_set_warming(struct weir_record *r, struct weir_resource *resource); /* the same */
+void weir_publisher_now_warming(struct weir_publisher *p, enum weir_resource_type type, bool warming);
+
+/* A resource that is new or changed (its reference goes over), and a removed name. */
+void weir_publish_cluster(struct weir_publisher *p, struct weir_record *r, struct weir_resource *config);
+void weir_publish_cluster_removed(struct weir_publisher *p, struct weir_record *r);
+void weir_publish_endpoints(struct weir_publisher *p, struct weir_record *r, struct weir_resource *endpoints);
+void weir_publish_endpoints_removed(struct weir_publisher *p, struct weir_record *r);
+struct weir_str *weir_publish_eds_names(struct weir_publisher *p, struct weir_arena *a, size_t *count);
+void weir_publish_clusters_deinit(struct weir_publisher *p);
+
+void weir_publish_route_table(struct weir_publisher *p, struct weir_record *r, struct weir_resource *table);
+void weir_publish_route_table_removed(struct weir_publisher *p, struct weir_record *r);
+
+void weir_publish_listener(struct weir_publisher *p, struct weir_record *r, struct weir_resource *config);
+void weir_publish_listener_removed(struct weir_publisher *p, struct weir_record *r);
+/* A route table that listeners may be waiting for has come (or was given up). */
+void weir_publish_listeners_check(struct weir_publisher *p);
+struct weir_str *weir_publish_rds_names(struct weir_publisher *p, struct weir_arena *a, size_t *count);
+void weir_publish_listeners_deinit(struct weir_publisher *p);
+const char *weir_publish_cluster_waits(const struct weir_record *r);
+const char *weir_publish_listener_waits(struct weir_publisher *p, const struct weir_record *r, struct weir_arena *a);
+
+#endif
