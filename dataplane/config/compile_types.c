@@ -4,6 +4,8 @@
 #include "dataplane/base/pb_names.h"
 #include "dataplane/cluster/config.h"
 #include "dataplane/config/compile_cluster.h"
+#include "dataplane/config/compile_filters.h"
+#include "dataplane/config/compile_listener.h"
 #include "dataplane/config/support.h"
 #include "dataplane/config/validate.h"
 #include "xds/wire_check.h"
@@ -38,3 +40,23 @@ static enum weir_err endpoints(struct weir_compile *c, struct weir_str name, con
     if (err == WEIR_OK) *out = &e->resource;
     return err;
 }
+
+static enum weir_err listener(struct weir_compile *c, struct weir_str name, const ProtobufCMessage *msg, struct weir_resource **out)
+{
+    struct weir_listener_config *l = NULL;
+    enum weir_err err = weir_listener_compile(c, name, msg, &l);
+    if (err == WEIR_OK) *out = &l->resource;
+    return err;
+}
+
+static enum weir_err routes(struct weir_compile *c, struct weir_str name, const ProtobufCMessage *msg, struct weir_resource **out)
+{
+    return weir_route_resource_compile(c, name, msg, out);
+}
+
+const struct weir_compile_type weir_compile_types[WEIR_RESOURCE_TYPES] = {
+    [WEIR_CLUSTERS] = {&pb_cluster_type, cluster},
+    [WEIR_ENDPOINTS] = {&pb_load_assignment_type, endpoints},
+    [WEIR_LISTENERS] = {&pb_listener_type, listener},
+    [WEIR_ROUTES] = {&pb_route_configuration_type, routes},
+};

@@ -225,6 +225,5 @@ void weir_publisher_destroy(struct weir_publisher *p)
     while (weir_map_next(&p->records[WEIR_CLUSTERS], &at, &name, &value)) weir_publish_cluster_removed(p, value);
     for (int t = 0; t < WEIR_RESOURCE_TYPES; t++) records_destroy(p, (enum weir_resource_type)t);
     weir_map_deinit(&p->eds);
-    weir_map_deinit(&p->route_users);
     free(p);
 }

@@ -7,6 +7,7 @@
 #define WEIR_CONFIG_PUBLISH_H
 
 #include "dataplane/base/map.h"
+#include "dataplane/base/runtime.h"
 #include "dataplane/cluster/shared.h"
 #include "dataplane/config/compile_job.h"
 #include "dataplane/config/names.h"
@@ -31,8 +32,8 @@ struct weir_publisher;
 struct weir_publisher_events {
     /* The set of endpoint or route table names that are wanted has changed: subscribe anew. */
     void (*on_wanted)(void *ctx, enum weir_resource_type type);
-    /* A cluster that is there already waits for its endpoints anew: ask again. */
-    void (*on_refetch)(void *ctx, enum weir_resource_type type);
+    /* Nobody names it any more: what was accepted of it is to be forgotten (a job with the name removed). */
+    void (*on_forget)(void *ctx, enum weir_resource_type type, uint32_t source, struct weir_str name);
     /* Something stopped warming: initialisation may go on. */
     void (*on_warmed)(void *ctx);
 };
@@ -64,6 +65,11 @@ void weir_publisher_each_warming(struct weir_publisher *p, void (*each)(void *ct
 void weir_publisher_each(struct weir_publisher *p, enum weir_resource_type type, void (*each)(void *ctx, const struct weir_record *r), void *ctx);
 struct weir_record *weir_publisher_record(struct weir_publisher *p, enum weir_resource_type type, struct weir_str name);
 size_t weir_publisher_count(const struct weir_publisher *p, enum weir_resource_type type);
+/* Where a listener is bound (port 0 resolved), NULL while it is not. */
+const struct weir_address *weir_publisher_listener_address(struct weir_publisher *p, struct weir_str name);
+/* Drops what a stopped worker holds of the published route tables and runtime. */
+void weir_publish_worker_deinit(struct weir_worker *w);
+void weir_publisher_set_runtime(struct weir_publisher *p, struct weir_runtime *runtime); /* to every worker; keeps no reference */
 /* Listeners hold back their sockets until this is called: nothing is served before the first configuration is whole. */
 enum weir_err weir_publisher_start_listening(struct weir_publisher *p, struct weir_error *e) WEIR_MUST_USE;
 

@@ -31,7 +31,10 @@ static void eds_leave(struct entry *e)
     struct weir_publisher *p = e->publisher;
     weir_map_remove(&p->eds, n->name);
     struct weir_record *r = weir_publisher_record(p, WEIR_ENDPOINTS, n->name);
-    if (r != NULL) weir_record_set_active(r, NULL); /* nobody asks for it any more */
+    if (r != NULL && r->active != NULL) {
+        weir_record_set_active(r, NULL);
+        if (!p->closing) p->events->on_forget(p->ctx, WEIR_ENDPOINTS, r->source, n->name);
+    }
     free((void *)(uintptr_t)n->name.p);
     free(n);
     if (!p->closing) p->events->on_wanted(p->ctx, WEIR_ENDPOINTS);
@@ -184,11 +187,7 @@ static void endpoints_use(struct weir_publisher *p, struct weir_str name, struct
 
 void weir_publish_endpoints(struct weir_publisher *p, struct weir_record *r, struct weir_resource *resource)
 {
-    if (weir_map_get(&p->eds, r->name) == NULL) { /* nobody asked: Envoy takes it and forgets it */
-        weir_resource_release(resource);
-        return;
-    }
-    weir_record_set_active(r, resource);
+    weir_record_set_active(r, resource); /* kept where nobody has asked yet: control planes send endpoints early */
     endpoints_use(p, r->name, resource);
 }
 

@@ -11,8 +11,8 @@ struct weir_publisher {
     struct weir_map records[WEIR_RESOURCE_TYPES]; /* name → struct weir_record */
     size_t warming[WEIR_RESOURCE_TYPES];
     struct weir_map eds; /* eds service name → struct eds_name (publish_clusters.c) */
-    struct weir_map route_users; /* route table name → struct route_user (publish_listeners.c) */
     bool listening;
+    struct weir_error listen_error; /* the first socket that could not be made before listening began */
     bool closing;
 };
 
@@ -26,7 +26,6 @@ void weir_publish_cluster_removed(struct weir_publisher *p, struct weir_record *
 void weir_publish_endpoints(struct weir_publisher *p, struct weir_record *r, struct weir_resource *endpoints);
 void weir_publish_endpoints_removed(struct weir_publisher *p, struct weir_record *r);
 struct weir_str *weir_publish_eds_names(struct weir_publisher *p, struct weir_arena *a, size_t *count);
-void weir_publish_clusters_deinit(struct weir_publisher *p);
 
 void weir_publish_route_table(struct weir_publisher *p, struct weir_record *r, struct weir_resource *table);
 void weir_publish_route_table_removed(struct weir_publisher *p, struct weir_record *r);
@@ -36,7 +35,6 @@ void weir_publish_listener_removed(struct weir_publisher *p, struct weir_record 
 /* A route table that listeners may be waiting for has come (or was given up). */
 void weir_publish_listeners_check(struct weir_publisher *p);
 struct weir_str *weir_publish_rds_names(struct weir_publisher *p, struct weir_arena *a, size_t *count);
-void weir_publish_listeners_deinit(struct weir_publisher *p);
 const char *weir_publish_cluster_waits(const struct weir_record *r);
 const char *weir_publish_listener_waits(struct weir_publisher *p, const struct weir_record *r, struct weir_arena *a);
 

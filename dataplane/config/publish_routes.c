@@ -54,3 +54,44 @@ void weir_publish_route_table_removed(struct weir_publisher *p, struct weir_reco
     (void)p;
     (void)r; /* a table in use stays and serves, as in Envoy; it goes when no listener names it any more */
 }
+
+struct runtime_mail {
+    struct weir_mail mail;
+    struct weir_resource *runtime;
+};
+
+static void runtime_deliver(struct weir_worker *w, struct weir_mail *m)
+{
+    struct runtime_mail *r = WEIR_CONTAINER_OF(m, struct runtime_mail, mail);
+    struct weir_pin *old = w->snapshot.runtime_pin;
+    w->snapshot.runtime_pin = weir_pin_create(r->runtime);
+    w->snapshot.runtime = (const struct weir_runtime *)(void *)r->runtime;
+    if (old != NULL) weir_pin_release(old);
+    weir_resource_release(r->runtime);
+    free(r);
+}
+
+void weir_publisher_set_runtime(struct weir_publisher *p, struct weir_runtime *runtime)
+{
+    for (uint32_t i = 0; i < p->o.worker_count; i++) {
+        struct runtime_mail *r = calloc(1, sizeof(*r));
+        if (r == NULL) abort();
+        r->mail.deliver = runtime_deliver;
+        r->runtime = weir_runtime_resource(runtime);
+        weir_resource_acquire(r->runtime);
+        weir_mailbox_post(p->o.workers[i], &r->mail);
+    }
+}
+
+void weir_publish_worker_deinit(struct weir_worker *w)
+{
+    struct weir_snapshot *s = &w->snapshot;
+    for (uint32_t i = 0; i < s->route_table_capacity; i++)
+        if (s->route_tables[i] != NULL) weir_pin_release(s->route_tables[i]);
+    free(s->route_tables);
+    s->route_tables = NULL;
+    s->route_table_capacity = 0;
+    if (s->runtime_pin != NULL) weir_pin_release(s->runtime_pin);
+    s->runtime_pin = NULL;
+    s->runtime = NULL;
+}
