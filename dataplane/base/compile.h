@@ -15,6 +15,7 @@
 
 struct weir_stats_registry;
 struct weir_runtime;
+struct weir_support_log;
 
 /* Names to dense indexes. An index is stable for the life of the process; the slot may be empty in a worker (a cluster that
  * is not there yet or any more). Thread-safe. Implemented by config/names.c. */
@@ -39,6 +40,7 @@ struct weir_compile {
     const struct weir_compile_names *names;
     struct weir_stats_registry *stats; /* where a compiled object registers its counters; NULL in some tests */
     const struct weir_runtime *runtime;
+    struct weir_support_log *support; /* counts and warns of ignored fields (config/support.h); may be NULL */
     const struct weir_compile_node *node; /* NULL in some tests */
     uint32_t worker_count;
     struct weir_arena *scratch; /* gone after the compile: unpacked Any payloads */

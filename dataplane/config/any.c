@@ -26,7 +26,7 @@ static enum weir_err struct_to_message(struct weir_compile *c, const char *field
     enum weir_err err = weir_json_parse(c->scratch, "TypedStruct", weir_arena_str(c->scratch, (struct weir_str){json.p, json.n}), &tree, &e);
     weir_json_out_deinit(&json);
     if (err == WEIR_OK) err = weir_tree_to_pb(c->scratch, "TypedStruct", tree, weir_pb_descriptor(facts), &m, &e);
-    if (err == WEIR_OK) err = weir_config_check(m, &e);
+    if (err == WEIR_OK) err = weir_config_check(m, c->support, &e);
     if (err != WEIR_OK) return weir_reject(c, field, "%s", e.text);
     *out = m;
     return WEIR_OK;
@@ -41,7 +41,7 @@ enum weir_err weir_compile_any(struct weir_compile *c, const char *field, const 
     if (facts == NULL) return weir_reject(c, field, "unknown type '%s'", a->type_url);
     struct weir_error e = {0};
     ProtobufCMessage *m = NULL;
-    enum weir_err err = weir_config_decode(c->scratch, weir_pb_descriptor(facts), (struct weir_str){(const char *)a->value.data, a->value.len}, &m, &e);
+    enum weir_err err = weir_config_decode(c->scratch, weir_pb_descriptor(facts), (struct weir_str){(const char *)a->value.data, a->value.len}, c->support, &m, &e);
     if (err != WEIR_OK) return weir_reject(c, field, "%s", e.text);
     if (m->descriptor == &xds__type__v3__typed_struct__descriptor) {
         const Xds__Type__V3__TypedStruct *t = (const Xds__Type__V3__TypedStruct *)(const void *)m;

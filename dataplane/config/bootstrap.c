@@ -196,7 +196,7 @@ static enum weir_err parts_fill(const struct weir_options *o, struct weir_bootst
     return err;
 }
 
-enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_bootstrap *out, struct weir_error *e)
+enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_support_log *support, struct weir_bootstrap *out, struct weir_error *e)
 {
     memset(out, 0, sizeof(*out));
     ProtobufCMessage *m = NULL;
@@ -204,7 +204,7 @@ enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_boot
     if (err == WEIR_OK) err = weir_tree_to_pb(&out->arena, out->file, out->tree, &pb_bootstrap_type, &m, e);
     if (err == WEIR_OK) {
         out->pb = (pb_bootstrap *)(void *)m;
-        err = weir_config_check(m, e);
+        err = weir_config_check(m, support, e);
         if (err == WEIR_OK) err = parts_fill(o, out, e);
         if (err != WEIR_OK) weir_bootstrap_locate(out, e);
     }

@@ -38,7 +38,8 @@ struct weir_bootstrap {
     int admin_layer;              /* index of the admin layer, -1: none */
 };
 /* On success the caller owns *out (weir_bootstrap_deinit). */
-enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_bootstrap *out, struct weir_error *e) WEIR_MUST_USE;
+enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_support_log *support, struct weir_bootstrap *out,
+                                  struct weir_error *e) WEIR_MUST_USE;
 void weir_bootstrap_deinit(struct weir_bootstrap *b);
 /* "PATH: reason" becomes "FILE:LINE:COLUMN: PATH: reason". */
 void weir_bootstrap_locate(const struct weir_bootstrap *b, struct weir_error *e);

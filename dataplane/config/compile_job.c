@@ -129,11 +129,11 @@ enum weir_err weir_compile_resource(const struct weir_compile_env *env, enum wei
     weir_arena_init(&scratch, WEIR_PB_EXPANDED_BYTES_MAX);
     *out = NULL;
     ProtobufCMessage *msg = NULL;
-    enum weir_err err = weir_config_decode(&scratch, t->descriptor, packed, &msg, e);
+    enum weir_err err = weir_config_decode(&scratch, t->descriptor, packed, env->support, &msg, e);
     if (err == WEIR_OK) {
         struct needs needs = {.names = env->names, .scratch = &scratch};
         struct weir_compile_names names = {need_cluster, need_route_table, &needs};
-        struct weir_compile c = {.error = e, .names = &names, .stats = env->stats, .worker_count = env->worker_count, .scratch = &scratch};
+        struct weir_compile c = {.error = e, .names = &names, .stats = env->stats, .worker_count = env->worker_count, .scratch = &scratch, .support = env->support};
         err = t->compile(&c, name, msg, out);
         if (err == WEIR_OK) {
             (*out)->packed = weir_arena_str(&(*out)->arena, packed);
@@ -321,7 +321,8 @@ void weir_compiler_destroy(struct weir_compiler *c)
         while (!weir_list_empty(&c->lanes[i])) {
             struct weir_compile_job *job = WEIR_CONTAINER_OF(c->lanes[i].next, struct weir_compile_job, node);
             weir_list_remove(&job->node);
-            weir_compile_job_destroy(job);
+            if (job->dropped != NULL) job->dropped(job);
+            else weir_compile_job_destroy(job);
         }
     }
     weir_compile_memory_destroy(c->memory);

@@ -16,6 +16,7 @@ struct weir_compile_env {
     const struct weir_compile_names *names;
     struct weir_stats_registry *stats;
     uint32_t worker_count;
+    struct weir_support_log *support; /* may be NULL */
 };
 
 #define WEIR_SOURCE_STATIC 0u /* the bootstrap; other sources count from 1 */
@@ -48,6 +49,7 @@ struct weir_compile_job {
     uint64_t received_wall_ns;
     /* Control thread; owns the job from then on (weir_compile_job_destroy). */
     void (*done)(struct weir_compile_job *job);
+    void (*dropped)(struct weir_compile_job *job); /* instead of done when the process ends before; may be NULL */
     void *ctx;
 };
 struct weir_compile_job *weir_compile_job_create(enum weir_resource_type type, size_t count, size_t removed_count);

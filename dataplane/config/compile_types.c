@@ -10,17 +10,17 @@
 #include "dataplane/config/validate.h"
 #include "xds/wire_check.h"
 
-enum weir_err weir_config_check(const ProtobufCMessage *m, struct weir_error *e)
+enum weir_err weir_config_check(const ProtobufCMessage *m, struct weir_support_log *log, struct weir_error *e)
 {
     enum weir_err err = weir_validate(m, e);
-    return err != WEIR_OK ? err : weir_support_check(m, NULL, e);
+    return err != WEIR_OK ? err : weir_support_check(m, log, e);
 }
 
 enum weir_err weir_config_decode(struct weir_arena *arena, const ProtobufCMessageDescriptor *type, struct weir_str packed,
-                                 ProtobufCMessage **out, struct weir_error *e)
+                                 struct weir_support_log *log, ProtobufCMessage **out, struct weir_error *e)
 {
     enum weir_err err = weir_pb_decode(arena, type, packed, out, e);
-    return err != WEIR_OK ? err : weir_config_check(*out, e);
+    return err != WEIR_OK ? err : weir_config_check(*out, log, e);
 }
 
 static enum weir_err cluster(struct weir_compile *c, struct weir_str name, const ProtobufCMessage *msg, struct weir_resource **out)

@@ -13,10 +13,10 @@ struct weir_compile_type {
 };
 extern const struct weir_compile_type weir_compile_types[WEIR_RESOURCE_TYPES];
 
-/* Pre-walk, unpack, validate the API's rules, check the support classes. The error names the field path. */
+/* Pre-walk, unpack, validate the API's rules, check the support classes. The error names the field path. `log` may be NULL. */
 enum weir_err weir_config_decode(struct weir_arena *arena, const ProtobufCMessageDescriptor *type, struct weir_str packed,
-                                 ProtobufCMessage **out, struct weir_error *e) WEIR_MUST_USE;
+                                 struct weir_support_log *log, ProtobufCMessage **out, struct weir_error *e) WEIR_MUST_USE;
 /* The same checks on a message that is unpacked already (bootstrap). */
-enum weir_err weir_config_check(const ProtobufCMessage *m, struct weir_error *e) WEIR_MUST_USE;
+enum weir_err weir_config_check(const ProtobufCMessage *m, struct weir_support_log *log, struct weir_error *e) WEIR_MUST_USE;
 
 #endif

@@ -65,6 +65,8 @@ void weir_publisher_each_warming(struct weir_publisher *p, void (*each)(void *ct
 void weir_publisher_each(struct weir_publisher *p, enum weir_resource_type type, void (*each)(void *ctx, const struct weir_record *r), void *ctx);
 struct weir_record *weir_publisher_record(struct weir_publisher *p, enum weir_resource_type type, struct weir_str name);
 size_t weir_publisher_count(const struct weir_publisher *p, enum weir_resource_type type);
+/* The first socket that could not be made before listening began. */
+enum weir_err weir_publisher_bind_error(const struct weir_publisher *p, struct weir_error *e) WEIR_MUST_USE;
 /* Where a listener is bound (port 0 resolved), NULL while it is not. */
 const struct weir_address *weir_publisher_listener_address(struct weir_publisher *p, struct weir_str name);
 /* Drops what a stopped worker holds of the published route tables and runtime. */

@@ -241,15 +241,19 @@ const struct weir_address *weir_publisher_listener_address(struct weir_publisher
     return e != NULL && e->sockets != NULL ? weir_listener_sockets_address(e->sockets) : NULL;
 }
 
+enum weir_err weir_publisher_bind_error(const struct weir_publisher *p, struct weir_error *e)
+{
+    if (p->listen_error.code != WEIR_OK) *e = p->listen_error;
+    return p->listen_error.code;
+}
+
 enum weir_err weir_publisher_start_listening(struct weir_publisher *p, struct weir_error *e)
 {
     size_t at = 0;
     struct weir_str name;
     void *value;
-    if (p->listen_error.code != WEIR_OK) {
-        *e = p->listen_error;
-        return e->code;
-    }
+    enum weir_err err = weir_publisher_bind_error(p, e);
+    if (err != WEIR_OK) return err;
     p->listening = true;
     while (weir_map_next(&p->records[WEIR_LISTENERS], &at, &name, &value)) {
         const struct weir_record *r = value;

@@ -1,0 +1,483 @@
+/* Composition and life cycle. Order of start-up as Envoy's: static clusters, then CDS (with EDS), then LDS (with RDS), then
+ * workers accept. Each step is bounded by its initial_fetch_timeout. */
+#include "dataplane/config/server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "dataplane/base/log.h"
+#include "dataplane/config/server_internal.h"
+#include "dataplane/listener/listener.h"
+
+static void *need(void *p)
+{
+    if (p == NULL) abort();
+    return p;
+}
+
+/* --- initialisation --- */
+
+const char *weir_server_state_name(enum weir_server_state s)
+{
+    static const char *const names[] = {"LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"};
+    return names[s];
+}
+
+static void log_wait(void *ctx, enum weir_resource_type type, struct weir_str name, const char *waits_for)
+{
+    (void)ctx;
+    WEIR_LOG(MAIN, INFO, "start-up waits: %s '%.*s' for %s", type == WEIR_CLUSTERS ? "cluster" : "listener", WEIR_STR_ARG(name), waits_for);
+}
+
+static void waits_log(struct weir_server *s)
+{
+    if (s->stage == WEIR_STAGE_CDS && !s->cds_answered) WEIR_LOG(MAIN, INFO, "start-up waits: the first answer to CDS from '%.*s'", WEIR_STR_ARG(s->b.ads_cluster));
+    if (s->stage == WEIR_STAGE_LDS && !s->lds_answered) WEIR_LOG(MAIN, INFO, "start-up waits: the first answer to LDS from '%.*s'", WEIR_STR_ARG(s->b.ads_cluster));
+    weir_publisher_each_warming(s->publisher, log_wait, NULL);
+}
+
+static void on_waiting(struct weir_timer *t)
+{
+    struct weir_server *s = WEIR_CONTAINER_OF(t, struct weir_server, wait_log);
+    if (s->state == WEIR_LIVE) return;
+    waits_log(s);
+    weir_timer_start(&s->control->timers, t, 5000);
+}
+
+static void on_fetch_timeout(struct weir_timer *t)
+{
+    struct weir_server *s = WEIR_CONTAINER_OF(t, struct weir_server, fetch_timeout);
+    struct weir_str url = weir_resource_type_url(s->stage == WEIR_STAGE_CDS ? WEIR_CLUSTERS : WEIR_LISTENERS);
+    WEIR_LOG(CONFIG, WARNING, "gRPC config: initial fetch timed out for %.*s", WEIR_STR_ARG(url));
+    if (s->stage == WEIR_STAGE_CDS) s->cds_answered = true;
+    else s->lds_answered = true;
+    weir_server_advance(s);
+}
+
+static void subscribe(struct weir_server *s, enum weir_resource_type type, const struct weir_source *source)
+{
+    weir_timer_stop(&s->control->timers, &s->fetch_timeout);
+    if (source->initial_fetch_timeout_ms != 0) weir_timer_start(&s->control->timers, &s->fetch_timeout, source->initial_fetch_timeout_ms);
+    weir_ads_subscribe(s->ads, type, true, NULL, 0);
+}
+
+static void go_live(struct weir_server *s)
+{
+    struct weir_error e = {0};
+    weir_timer_stop(&s->control->timers, &s->fetch_timeout);
+    if (weir_publisher_start_listening(s->publisher, &e) != WEIR_OK) {
+        WEIR_LOG(MAIN, CRITICAL, "%s", e.text);
+        s->exit_code = 1;
+        s->control->stop = true;
+        return;
+    }
+    s->stage = WEIR_STAGE_LIVE;
+    s->state = WEIR_LIVE;
+    WEIR_LOG(MAIN, INFO, "all dependencies initialized. starting workers");
+    WEIR_LOG(MAIN, INFO, "starting main dispatch loop");
+}
+
+void weir_server_advance(struct weir_server *s)
+{
+    if (s->advancing) return;
+    s->advancing = true;
+    if (s->stage == WEIR_STAGE_STATIC) {
+        s->stage = WEIR_STAGE_CDS;
+        s->state = WEIR_INITIALIZING;
+        if (s->ads != NULL && s->b.cds.kind == WEIR_FROM_ADS) {
+            WEIR_LOG(CONFIG, INFO, "cm init: initializing cds");
+            subscribe(s, WEIR_CLUSTERS, &s->b.cds);
+        } else {
+            s->cds_answered = true;
+        }
+    }
+    if (s->stage == WEIR_STAGE_CDS && s->cds_answered && weir_publisher_warming(s->publisher, WEIR_CLUSTERS) == 0) {
+        WEIR_LOG(CONFIG, INFO, "cm init: all clusters initialized");
+        WEIR_LOG(MAIN, INFO, "all clusters initialized. initializing init manager");
+        s->stage = WEIR_STAGE_LDS;
+        if (s->ads != NULL && s->b.lds.kind == WEIR_FROM_ADS) subscribe(s, WEIR_LISTENERS, &s->b.lds);
+        else s->lds_answered = true;
+    }
+    if (s->stage == WEIR_STAGE_LDS && s->lds_answered && weir_publisher_warming(s->publisher, WEIR_LISTENERS) == 0) go_live(s);
+    s->advancing = false;
+}
+
+/* --- xDS --- */
+
+static void forget_done(struct weir_compile_job *job)
+{
+    weir_compile_job_destroy(job);
+}
+
+static void on_forget(void *ctx, enum weir_resource_type type, uint32_t source, struct weir_str name)
+{
+    struct weir_server *s = ctx;
+    struct weir_compile_job *job = weir_compile_job_create(type, 0, 1);
+    job->source = source;
+    job->removed[0] = weir_arena_str(&job->arena, name);
+    job->done = job->dropped = forget_done;
+    weir_compiler_submit(s->compiler, job);
+}
+
+static void on_wanted(void *ctx, enum weir_resource_type type)
+{
+    struct weir_server *s = ctx;
+    s->wanted |= 1u << type;
+    weir_worker_defer(s->control, &s->wanted_later);
+}
+
+/* One subscription change for all clusters and listeners of a turn. */
+static void wanted_send(struct weir_deferred *d)
+{
+    struct weir_server *s = WEIR_CONTAINER_OF(d, struct weir_server, wanted_later);
+    static const enum weir_resource_type types[] = {WEIR_ENDPOINTS, WEIR_ROUTES};
+    for (size_t i = 0; i < 2; i++) {
+        if ((s->wanted & 1u << types[i]) == 0 || s->ads == NULL) continue;
+        struct weir_arena a = {0};
+        size_t count;
+        struct weir_str *names = weir_publisher_wanted(s->publisher, types[i], &a, &count);
+        if (count > 0 || (s->subscribed & 1u << types[i])) weir_ads_subscribe(s->ads, types[i], false, names, count);
+        s->subscribed |= count > 0 ? 1u << types[i] : 0;
+        weir_arena_deinit(&a);
+    }
+    s->wanted = 0;
+}
+
+static void on_warmed(void *ctx)
+{
+    weir_server_advance(ctx);
+}
+
+static const struct weir_publisher_events publisher_events = {.on_wanted = on_wanted, .on_forget = on_forget, .on_warmed = on_warmed};
+
+/* The response lives as long as its job: the job's items point into it. */
+struct response_job {
+    struct weir_server *server;
+    struct weir_ads_response *response;
+};
+
+static void response_done(struct weir_compile_job *job)
+{
+    struct response_job *r = job->ctx;
+    struct weir_server *s = r->server;
+    size_t changed = 0, refused = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        changed += job->items[i].state == WEIR_COMPILED_NEW;
+        refused += job->items[i].state == WEIR_COMPILED_REFUSED;
+    }
+    const char *nack = weir_publisher_apply(s->publisher, job);
+    WEIR_LOG(CONFIG, INFO, "%s: response with version '%.*s': %zu of %zu resources changed, %zu removed, %zu refused",
+             weir_resource_type_name(job->type), WEIR_STR_ARG(job->version), changed, job->count, job->removed_count, refused);
+    if (job->type == WEIR_CLUSTERS) s->cds_answered = true;
+    if (job->type == WEIR_LISTENERS) s->lds_answered = true;
+    s->xds[job->type].update_success += nack == NULL;
+    s->xds[job->type].update_rejected += nack != NULL;
+    weir_ads_verdict(s->ads, r->response, nack);
+    weir_compile_job_destroy(job);
+    weir_server_advance(s);
+}
+
+static void response_dropped(struct weir_compile_job *job)
+{
+    struct response_job *r = job->ctx;
+    weir_ads_verdict(r->server->ads, r->response, NULL);
+    weir_compile_job_destroy(job);
+}
+
+static void on_response(void *ctx, struct weir_ads_response *r)
+{
+    struct weir_server *s = ctx;
+    struct weir_compile_job *job = weir_compile_job_create(r->type, r->count, r->removed_count);
+    struct response_job *j = WEIR_NEW(&job->arena, struct response_job, 1);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *j = (struct response_job){s, r};
+    job->ctx = j;
+    job->received_wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    job->source = WEIR_SOURCE_ADS;
+    job->full = !r->delta && (r->type == WEIR_CLUSTERS || r->type == WEIR_LISTENERS);
+    job->version = r->version;
+    for (size_t i = 0; i < r->count; i++) {
+        const struct weir_ads_resource *a = &r->resources[i];
+        job->items[i] = (struct weir_compile_item){.name = a->name, .version = a->version, .type_url = a->type_url,
+                                                   .packed = {(const char *)a->body.data, a->body.len}};
+    }
+    for (size_t i = 0; i < r->removed_count; i++) job->removed[i] = r->removed[i];
+    job->done = response_done;
+    job->dropped = response_dropped;
+    pthread_mutex_lock(&s->lock);
+    bool closing = s->closing;
+    if (!closing) weir_compiler_submit(s->compiler, job);
+    pthread_mutex_unlock(&s->lock);
+    if (closing) response_dropped(job);
+}
+
+static void on_ads_state(void *ctx, bool connected, struct weir_str why)
+{
+    struct weir_server *s = ctx;
+    atomic_store_explicit(&s->ads_connected, connected, memory_order_relaxed);
+    if (connected) WEIR_LOG(CONFIG, INFO, "ads: stream to '%.*s' is up", WEIR_STR_ARG(s->b.ads_cluster));
+    else WEIR_LOG(CONFIG, WARNING, "ads: stream to '%.*s' ended: %.*s; what was accepted serves on", WEIR_STR_ARG(s->b.ads_cluster), WEIR_STR_ARG(why));
+    if (!connected) atomic_fetch_add_explicit(&s->ads_failures, 1, memory_order_relaxed);
+}
+
+static void on_ads_attempt(void *ctx, enum weir_resource_type type)
+{
+    struct weir_server *s = ctx;
+    atomic_fetch_add_explicit(&s->ads_attempts[type], 1, memory_order_relaxed);
+}
+
+static const struct weir_ads_events ads_events = {.on_response = on_response, .on_state = on_ads_state, .on_attempt = on_ads_attempt};
+
+/* --- signals and the end --- */
+
+static void on_worker_idle(struct weir_worker *w, struct weir_mail *m)
+{
+    (void)w;
+    struct weir_worker_thread *t = WEIR_CONTAINER_OF(m, struct weir_worker_thread, idle);
+    struct weir_server *s = t->server;
+    if (--s->busy_workers == 0) {
+        WEIR_LOG(MAIN, INFO, "drained: nothing is active any more");
+        s->control->stop = true;
+    }
+}
+
+static void shutdown_deliver(struct weir_worker *w, struct weir_mail *m)
+{
+    struct weir_worker_thread *t = WEIR_CONTAINER_OF(m, struct weir_worker_thread, order);
+    t->idle.deliver = on_worker_idle;
+    w->draining = true;
+    weir_listeners_shutdown(w, t->drain_ms, &t->idle, t->server->control);
+}
+
+void weir_server_drain(struct weir_server *s, uint64_t drain_ms)
+{
+    if (s->state == WEIR_DRAINING) {
+        s->control->stop = true; /* asked twice: at once */
+        return;
+    }
+    s->state = WEIR_DRAINING;
+    s->busy_workers = s->worker_count;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct weir_worker_thread *t = &s->threads[i];
+        t->drain_ms = drain_ms;
+        t->order.deliver = shutdown_deliver;
+        weir_mailbox_post(t->worker, &t->order);
+    }
+}
+
+static void on_signal(void *ctx, bool readable, bool writable)
+{
+    struct weir_server *s = ctx;
+    struct signalfd_siginfo info;
+    (void)writable;
+    while (readable && read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        switch (info.ssi_signo) {
+        case SIGTERM:
+        case SIGINT:
+            WEIR_LOG(MAIN, WARNING, "caught %s", info.ssi_signo == SIGTERM ? "ENVOY_SIGTERM" : "SIGINT");
+            WEIR_LOG(MAIN, INFO, "shutting down server instance");
+            weir_server_drain(s, (uint64_t)s->o.drain_time_s * 1000);
+            break;
+        case SIGHUP:
+        case SIGUSR1:
+            WEIR_LOG(MAIN, WARNING, "caught %s. Reopening access logs.", info.ssi_signo == SIGHUP ? "SIGHUP" : "SIGUSR1");
+            weir_log_reopen();
+            weir_server_logs_reopen(s);
+            break;
+        default: break;
+        }
+    }
+}
+
+static void *worker_main(void *arg)
+{
+    struct weir_worker_thread *t = arg;
+    weir_worker_run(t->worker);
+    return NULL;
+}
+
+static void worker_stop_deliver(struct weir_worker *w, struct weir_mail *m)
+{
+    (void)m;
+    w->stop = true;
+}
+
+static void threads_start(struct weir_server *s)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        char name[16];
+        if (pthread_create(&s->threads[i].thread, NULL, worker_main, &s->threads[i]) != 0) abort();
+        snprintf(name, sizeof(name), "wrk:worker_%u", i);
+        pthread_setname_np(s->threads[i].thread, name);
+    }
+    s->started = true;
+    s->compiler = weir_compiler_create(&s->env, s->memory, s->control);
+    s->memory = NULL;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void threads_stop(struct weir_server *s)
+{
+    for (uint32_t i = 0; s->started && i < s->worker_count; i++) {
+        s->threads[i].order.deliver = worker_stop_deliver;
+        weir_mailbox_post(s->threads[i].worker, &s->threads[i].order);
+    }
+    for (uint32_t i = 0; s->started && i < s->worker_count; i++) pthread_join(s->threads[i].thread, NULL);
+    s->started = false;
+}
+
+int weir_server_run(struct weir_server *s)
+{
+    struct weir_error e = {0};
+    threads_start(s);
+    if (s->b.has_ads && weir_ads_create(&s->b.ads, &ads_events, s, &s->ads, &e) != WEIR_OK) {
+        WEIR_LOG(MAIN, CRITICAL, "%s", e.text);
+        return 1;
+    }
+    weir_timer_start(&s->control->timers, &s->wait_log, 5000);
+    if (s->wanted != 0) weir_worker_defer(s->control, &s->wanted_later);
+    weir_server_advance(s);
+    weir_worker_run(s->control);
+    WEIR_LOG(MAIN, INFO, "main dispatch loop exited");
+    return s->exit_code;
+}
+
+/* --- making and unmaking --- */
+
+static enum weir_err publish_static(struct weir_server *s, struct weir_error *e)
+{
+    weir_publisher_apply(s->publisher, s->b.clusters);
+    weir_publisher_apply(s->publisher, s->b.listeners);
+    return weir_publisher_bind_error(s->publisher, e);
+}
+
+static enum weir_err workers_create(struct weir_server *s, struct weir_error *e)
+{
+    s->control = weir_worker_create(s->worker_count, s->worker_count);
+    s->threads = need(calloc(s->worker_count, sizeof(*s->threads)));
+    s->workers = need(calloc(s->worker_count, sizeof(struct weir_worker *)));
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        s->workers[i] = weir_worker_create(i, s->worker_count);
+        if (s->workers[i] == NULL) return weir_error_set(e, WEIR_ERR_IO, "worker %u cannot be made: %s", i, strerror(errno));
+        s->threads[i].worker = s->workers[i];
+        s->threads[i].server = s;
+    }
+    if (s->control == NULL) return weir_error_set(e, WEIR_ERR_IO, "the control loop cannot be made: %s", strerror(errno));
+    return WEIR_OK;
+}
+
+static void signals_watch(struct weir_server *s)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    s->signals = weir_watch_create(s->control, s->signal_fd, true, on_signal, s);
+    weir_watch_want(s->signals, true, false);
+}
+
+static void timers_set(struct weir_server *s)
+{
+    s->fetch_timeout.on_due = on_fetch_timeout;
+    s->wait_log.on_due = on_waiting;
+    s->wanted_later.run = wanted_send;
+}
+
+enum weir_err weir_server_create(const struct weir_options *o, struct weir_bootstrap *b, struct weir_support_log *support, struct weir_server **out,
+                                 struct weir_error *e)
+{
+    struct weir_server *s = need(calloc(1, sizeof(*s)));
+    s->o = *o;
+    s->b = *b;
+    memset(b, 0, sizeof(*b));
+    s->state = WEIR_PRE_INITIALIZING;
+    s->support = support;
+    s->signal_fd = -1;
+    pthread_mutex_init(&s->lock, NULL);
+    s->worker_count = o->concurrency_given ? (o->concurrency == 0 ? 1 : o->concurrency) : weir_cpus_allowed("");
+    if (s->worker_count > WEIR_WORKERS_MAX) {
+        WEIR_LOG(MAIN, WARNING, "--concurrency %u is cut to %u", s->worker_count, WEIR_WORKERS_MAX);
+        s->worker_count = WEIR_WORKERS_MAX;
+    }
+    timers_set(s);
+    s->names = weir_names_create();
+    s->stats = weir_stats_registry_create(s->worker_count);
+    s->memory = weir_compile_memory_create();
+    s->env = (struct weir_compile_env){weir_names_for_compile(s->names), s->stats, s->worker_count, support};
+    enum weir_err err = weir_bootstrap_compile(&s->b, &s->env, s->memory, e);
+    if (err == WEIR_OK) err = workers_create(s, e);
+    if (err == WEIR_OK) {
+        signals_watch(s);
+        s->clusters = (struct weir_cluster_env){.control = s->control, .workers = s->workers, .worker_count = s->worker_count, .stats = s->stats};
+        s->clusters.dns = weir_dns_create(s->control);
+        if (s->clusters.dns == NULL) err = weir_error_set(e, WEIR_ERR_IO, "the DNS resolver cannot be started");
+    }
+    if (err == WEIR_OK) {
+        struct weir_publisher_options p = {.control = s->control, .workers = s->workers, .worker_count = s->worker_count, .names = s->names,
+                                           .stats = s->stats, .clusters = &s->clusters, .initial_fetch_timeout_ms = 15000,
+                                           .drain_time_s = o->drain_time_s, .drain_immediately = o->drain_immediately};
+        s->publisher = weir_publisher_create(&p, &publisher_events, s);
+        if (s->b.runtime != NULL) weir_publisher_set_runtime(s->publisher, s->b.runtime);
+        err = weir_server_admin_start(s, e);
+    }
+    if (err == WEIR_OK) err = publish_static(s, e);
+    if (err != WEIR_OK) {
+        weir_server_destroy(s);
+        return err;
+    }
+    *out = s;
+    return WEIR_OK;
+}
+
+static void workers_destroy(struct weir_server *s)
+{
+    for (uint32_t i = 0; s->workers != NULL && i < s->worker_count; i++) {
+        if (s->workers[i] == NULL) continue;
+        weir_worker_close_all(s->workers[i]);
+        weir_worker_destroy(s->workers[i]);
+    }
+    free(s->workers);
+    free(s->threads);
+}
+
+void weir_server_destroy(struct weir_server *s)
+{
+    if (s == NULL) return;
+    pthread_mutex_lock(&s->lock);
+    s->closing = true;
+    pthread_mutex_unlock(&s->lock);
+    weir_compiler_destroy(s->compiler);
+    threads_stop(s);
+    if (s->control != NULL) weir_worker_turn(s->control, 0); /* finished jobs */
+    if (s->ads != NULL) weir_ads_destroy(s->ads);
+    weir_server_admin_stop(s);
+    weir_publisher_destroy(s->publisher);
+    if (s->clusters.dns != NULL) weir_dns_destroy(s->clusters.dns);
+    workers_destroy(s);
+    if (s->signals != NULL) weir_watch_destroy(s->signals);
+    if (s->control != NULL) {
+        weir_timer_stop(&s->control->timers, &s->fetch_timeout);
+        weir_timer_stop(&s->control->timers, &s->wait_log);
+        weir_worker_destroy(s->control);
+    }
+    weir_compile_memory_destroy(s->memory);
+    weir_bootstrap_deinit(&s->b);
+    weir_names_destroy(s->names);
+    if (s->stats != NULL) weir_stats_registry_destroy(s->stats);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}

@@ -1,0 +1,73 @@
+/* Between server.c and server_admin.c only: the fields of a running weir. Control thread unless said. */
+#ifndef WEIR_CONFIG_SERVER_INTERNAL_H
+#define WEIR_CONFIG_SERVER_INTERNAL_H
+
+#include <pthread.h>
+
+#include "dataplane/cluster/dns.h"
+#include "dataplane/config/cpus.h"
+#include "dataplane/config/names.h"
+#include "dataplane/config/server.h"
+#include "dataplane/limits.h"
+#include "dataplane/worker/watch.h"
+
+#define WEIR_SOURCE_ADS 1u
+
+struct weir_worker_thread {
+    struct weir_worker *worker;
+    struct weir_server *server;
+    pthread_t thread;
+    struct weir_mail order, idle;
+    uint64_t drain_ms;
+};
+struct weir_xds_counts {
+    uint64_t update_success, update_rejected;
+};
+
+struct weir_server {
+    struct weir_options o;
+    struct weir_bootstrap b;
+    enum weir_server_state state;
+    enum { WEIR_STAGE_STATIC, WEIR_STAGE_CDS, WEIR_STAGE_LDS, WEIR_STAGE_LIVE } stage;
+    bool cds_answered, lds_answered, advancing, started;
+    bool healthcheck_failed;
+    int exit_code;
+    uint32_t worker_count, busy_workers;
+    struct weir_names *names;
+    struct weir_stats_registry *stats;
+    struct weir_support_log *support; /* main's */
+    struct weir_compile_env env;
+    struct weir_compile_memory *memory; /* until the compile thread takes it */
+    struct weir_compiler *compiler;
+    struct weir_worker *control;
+    struct weir_worker **workers;
+    struct weir_worker_thread *threads;
+    struct weir_cluster_env clusters;
+    struct weir_publisher *publisher;
+    struct weir_ads *ads;
+    pthread_mutex_t lock; /* guards `closing` against the ADS client's thread */
+    bool closing;
+    _Atomic bool ads_connected;
+    _Atomic uint64_t ads_failures, ads_attempts[WEIR_RESOURCE_TYPES];
+    struct weir_xds_counts xds[WEIR_RESOURCE_TYPES];
+    uint32_t wanted, subscribed; /* bits by resource type */
+    struct weir_deferred wanted_later;
+    struct weir_timer fetch_timeout, wait_log;
+    struct weir_watch *signals;
+    int signal_fd;
+    struct weir_admin *admin;
+    void *admin_state;
+};
+
+const char *weir_server_state_name(enum weir_server_state s);
+void weir_server_advance(struct weir_server *s);
+/* Drains and ends; a second call ends at once. */
+void weir_server_drain(struct weir_server *s, uint64_t drain_ms);
+void weir_server_logs_reopen(struct weir_server *s);
+/* server_admin.c: the admin socket, up before the first configuration. */
+enum weir_err weir_server_admin_start(struct weir_server *s, struct weir_error *e) WEIR_MUST_USE;
+void weir_server_admin_stop(struct weir_server *s);
+/* Everything that a stopped worker still holds: connections, listeners, clusters, route tables. */
+void weir_worker_close_all(struct weir_worker *w);
+
+#endif
