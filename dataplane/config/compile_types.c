@@ -4,10 +4,10 @@
 #include "dataplane/base/pb_names.h"
 #include "dataplane/cluster/config.h"
 #include "dataplane/config/compile_cluster.h"
-#include "dataplane/config/compile_filters.h"
 #include "dataplane/config/compile_listener.h"
 #include "dataplane/config/support.h"
 #include "dataplane/config/validate.h"
+#include "dataplane/filters/filters.h"
 #include "xds/wire_check.h"
 
 enum weir_err weir_config_check(const ProtobufCMessage *m, struct weir_support_log *log, struct weir_error *e)
@@ -51,7 +51,11 @@ static enum weir_err listener(struct weir_compile *c, struct weir_str name, cons
 
 static enum weir_err routes(struct weir_compile *c, struct weir_str name, const ProtobufCMessage *msg, struct weir_resource **out)
 {
-    return weir_route_resource_compile(c, name, msg, out);
+    (void)name;
+    struct weir_route_table *t = NULL;
+    enum weir_err err = weir_route_table_compile(c, msg, &weir_filters_for_routes, &t);
+    if (err == WEIR_OK) *out = (struct weir_resource *)(void *)t;
+    return err;
 }
 
 const struct weir_compile_type weir_compile_types[WEIR_RESOURCE_TYPES] = {

@@ -179,8 +179,9 @@ struct weir_compile_filters {
     enum weir_err (*compile_route)(struct weir_compile *c, struct weir_str filter_name, const void *any,
                                    struct weir_filter_route_config *out);
 };
-/* pb: config.route.v3.RouteConfiguration, validated. The table is a resource of its own (c->resource) or lies in the
- * listener's arena (inline route_config). */
+/* pb: config.route.v3.RouteConfiguration, validated. With c->resource NULL (RDS) the table is a resource of its own: made
+ * here, c->arena and c->resource set to it during the call and restored, one reference handed over, none on failure. With
+ * c->resource set (inline route_config of a listener) it lies in c->arena and goes with it. */
 enum weir_err weir_route_table_compile(struct weir_compile *c, const ProtobufCMessage *pb, const struct weir_compile_filters *filters,
                                        struct weir_route_table **out) WEIR_MUST_USE;
 
