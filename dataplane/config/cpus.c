@@ -8,12 +8,13 @@
 
 #define PATH_MAX_BYTES 1024
 
-static bool numbers_read(const char *path, const char *format, long long *a, long long *b)
+/* The first one or two numbers of a file; "max" reads none. */
+static bool numbers_read(const char *path, long long *a, long long *b)
 {
     FILE *f = fopen(path, "r");
     if (f == NULL) return false;
     *b = 0;
-    int n = fscanf(f, format, a, b);
+    int n = fscanf(f, "%lld %lld", a, b);
     fclose(f);
     return n >= 1;
 }
@@ -25,14 +26,14 @@ static long long group_quota(const char *root, bool v2, const char *mount, const
     long long quota, period;
     if (v2) {
         snprintf(path, sizeof(path), "%s%s%s/cpu.max", root, mount, group);
-        if (!numbers_read(path, "%lld %lld", &quota, &period) || period <= 0) return 0; /* "max 100000" reads no number */
+        if (!numbers_read(path, &quota, &period) || period <= 0) return 0; /* "max 100000" reads no number */
         return quota * 1000 / period;
     }
     snprintf(path, sizeof(path), "%s%s%s/cpu.cfs_quota_us", root, mount, group);
     long long none;
-    if (!numbers_read(path, "%lld", &quota, &none) || quota <= 0) return 0;
+    if (!numbers_read(path, &quota, &none) || quota <= 0) return 0;
     snprintf(path, sizeof(path), "%s%s%s/cpu.cfs_period_us", root, mount, group);
-    if (!numbers_read(path, "%lld", &period, &none) || period <= 0) return 0;
+    if (!numbers_read(path, &period, &none) || period <= 0) return 0;
     return quota * 1000 / period;
 }
 
