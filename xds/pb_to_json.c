@@ -8,60 +8,14 @@
 #include "xds/pb_tree.h"
 #include "xds/scalar.h"
 
-void weir_json_out_deinit(struct weir_json_out *o)
+static void add(struct weir_out *o, const char *z)
 {
-    free(o->p);
-    *o = (struct weir_json_out){0};
-}
-
-void weir_json_out_add(struct weir_json_out *o, struct weir_str s)
-{
-    if (o->n + s.n + 1 > o->capacity) {
-        size_t capacity = o->capacity * 2 > o->n + s.n + 1 ? o->capacity * 2 : o->n + s.n + 256;
-        char *p = realloc(o->p, capacity);
-        if (p == NULL) abort();
-        o->p = p;
-        o->capacity = capacity;
-    }
-    if (s.n > 0) memcpy(o->p + o->n, s.p, s.n);
-    o->n += s.n;
-    o->p[o->n] = '\0';
-}
-
-static void add(struct weir_json_out *o, const char *z)
-{
-    weir_json_out_add(o, weir_str_of(z));
-}
-
-void weir_json_out_string(struct weir_json_out *o, struct weir_str s)
-{
-    add(o, "\"");
-    size_t from = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        char buf[8];
-        const char *with = NULL;
-        if (c == '"') with = "\\\"";
-        else if (c == '\\') with = "\\\\";
-        else if (c == '\n') with = "\\n";
-        else if (c == '\r') with = "\\r";
-        else if (c == '\t') with = "\\t";
-        else if (c < 0x20 || c == 0x7f) {
-            snprintf(buf, sizeof(buf), "\\u%04x", c);
-            with = buf;
-        }
-        if (with == NULL) continue;
-        weir_json_out_add(o, (struct weir_str){s.p + from, i - from});
-        add(o, with);
-        from = i + 1;
-    }
-    weir_json_out_add(o, (struct weir_str){s.p + from, s.n - from});
-    add(o, "\"");
+    weir_out_add(o, weir_str_of(z));
 }
 
 struct printer {
     const struct weir_json_options *o;
-    struct weir_json_out *out;
+    struct weir_out *out;
     uint32_t level, depth;
     bool hide; /* inside a sensitive field */
 };
@@ -100,18 +54,18 @@ static void scalar_print(struct printer *p, const ProtobufCFieldDescriptor *f, c
     case PROTOBUF_C_TYPE_BOOL: snprintf(text, sizeof(text), "%s", *(const protobuf_c_boolean *)v ? "true" : "false"); break;
     case PROTOBUF_C_TYPE_ENUM: {
         const ProtobufCEnumValue *e = protobuf_c_enum_descriptor_get_value(f->descriptor, *(const int32_t *)v);
-        if (e != NULL) weir_json_out_string(p->out, weir_str_of(e->name));
+        if (e != NULL) weir_out_string(p->out, weir_str_of(e->name));
         snprintf(text, sizeof(text), "%d", *(const int32_t *)v);
         if (e != NULL) return;
         break;
     }
     case PROTOBUF_C_TYPE_STRING:
-        weir_json_out_string(p->out, weir_str_of(*(char *const *)v));
+        weir_out_string(p->out, weir_str_of(*(char *const *)v));
         return;
     case PROTOBUF_C_TYPE_BYTES: {
         const ProtobufCBinaryData *b = v;
         struct weir_arena a = {0};
-        weir_json_out_string(p->out, weir_scalar_base64_print(&a, b->data, b->len));
+        weir_out_string(p->out, weir_scalar_base64_print(&a, b->data, b->len));
         weir_arena_deinit(&a);
         return;
     }
@@ -145,7 +99,7 @@ static void key_print(struct printer *p, bool *first, struct weir_str name)
     if (!*first) add(p->out, ",");
     *first = false;
     line(p);
-    weir_json_out_string(p->out, name);
+    weir_out_string(p->out, name);
     add(p->out, p->o->indent > 0 ? ": " : ":");
 }
 
@@ -228,19 +182,19 @@ static void time_print(struct printer *p, const ProtobufCMessage *m, bool timest
     int32_t nanos = (int32_t)number_of(m, "nanos");
     if (timestamp) weir_scalar_timestamp_print(seconds, nanos, text);
     else weir_scalar_duration_print(seconds, nanos, text);
-    weir_json_out_string(p->out, weir_str_of(text));
+    weir_out_string(p->out, weir_str_of(text));
 }
 
 static void field_mask_print(struct printer *p, const ProtobufCMessage *m)
 {
     const ProtobufCFieldDescriptor *f = &m->descriptor->fields[0];
-    struct weir_json_out text = {0};
+    struct weir_out text = {0};
     for (size_t i = 0; i < weir_pb_length(m, f); i++) {
         if (i > 0) add(&text, ",");
         add(&text, *(char *const *)weir_pb_value(m, f, i));
     }
-    weir_json_out_string(p->out, (struct weir_str){text.p, text.n});
-    weir_json_out_deinit(&text);
+    weir_out_string(p->out, (struct weir_str){text.p, text.n});
+    weir_out_deinit(&text);
 }
 
 static void value_print(struct printer *p, const ProtobufCMessage *m, const struct weir_pb_message *facts)
@@ -266,7 +220,7 @@ static bool any_body(struct printer *p, struct weir_str type_url, ProtobufCBinar
     p->depth++;
     open_print(p, "{");
     key_print(p, &first, WEIR_STR("@type"));
-    weir_json_out_string(p->out, type_url);
+    weir_out_string(p->out, type_url);
     if (facts->kind == WEIR_PB_PLAIN || facts->kind == WEIR_PB_EMPTY) {
         fields_print(p, m, facts, &first);
     } else {
@@ -290,7 +244,7 @@ static void any_print(struct printer *p, const ProtobufCMessage *m)
     bool first = true;
     open_print(p, "{");
     key_print(p, &first, WEIR_STR("@type"));
-    weir_json_out_string(p->out, type_url);
+    weir_out_string(p->out, type_url);
     key_print(p, &first, WEIR_STR("value"));
     scalar_print(p, value, bytes);
     close_print(p, "}", false);
@@ -318,13 +272,13 @@ static void message_print(struct printer *p, const ProtobufCMessage *m, const st
     close_print(p, "}", first);
 }
 
-void weir_pb_to_json(const ProtobufCMessage *m, const struct weir_json_options *o, struct weir_json_out *out)
+void weir_pb_to_json(const ProtobufCMessage *m, const struct weir_json_options *o, struct weir_out *out)
 {
     struct printer p = {.o = o, .out = out, .level = o->level};
     message_print(&p, m, weir_pb_of(m->descriptor));
 }
 
-bool weir_any_to_json(struct weir_str type_url, ProtobufCBinaryData value, const struct weir_json_options *o, struct weir_json_out *out)
+bool weir_any_to_json(struct weir_str type_url, ProtobufCBinaryData value, const struct weir_json_options *o, struct weir_out *out)
 {
     struct printer p = {.o = o, .out = out, .level = o->level};
     return any_body(&p, type_url, value);

@@ -5,6 +5,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "dataplane/base/out.h"
 #include "dataplane/base/pb_facts.h"
 #include "xds/tree.h"
 
@@ -16,15 +17,6 @@ enum weir_err weir_tree_to_pb(struct weir_arena *a, const char *file, const stru
 enum weir_err weir_tree_to_any(struct weir_arena *a, const char *file, const struct weir_tree *tree, struct weir_str *type_url,
                                ProtobufCBinaryData *value, struct weir_error *e) WEIR_MUST_USE;
 
-/* Growing bytes on the heap. Zeroed is empty. */
-struct weir_json_out {
-    char *p;
-    size_t n, capacity;
-};
-void weir_json_out_deinit(struct weir_json_out *o);
-void weir_json_out_add(struct weir_json_out *o, struct weir_str s);
-void weir_json_out_string(struct weir_json_out *o, struct weir_str s); /* quoted, escaped */
-
 struct weir_json_options {
     uint32_t indent; /* blanks a level, 0: compact */
     uint32_t level;  /* at which the value stands */
@@ -32,9 +24,9 @@ struct weir_json_options {
 };
 /* Fields under their proto names, those at their default left out, as Envoy's admin prints. Any is expanded where its type
  * is known. */
-void weir_pb_to_json(const ProtobufCMessage *m, const struct weir_json_options *o, struct weir_json_out *out);
+void weir_pb_to_json(const ProtobufCMessage *m, const struct weir_json_options *o, struct weir_out *out);
 /* A packed message (of an Any): false when the type is unknown or the bytes are broken, then nothing was added. */
 bool weir_any_to_json(struct weir_str type_url, ProtobufCBinaryData value, const struct weir_json_options *o,
-                      struct weir_json_out *out);
+                      struct weir_out *out);
 
 #endif

@@ -17,14 +17,14 @@ static enum weir_err struct_to_message(struct weir_compile *c, const char *field
 {
     const struct weir_pb_message *facts = type_url != NULL ? weir_pb_find_url(weir_str_of(type_url)) : NULL;
     if (facts == NULL) return weir_reject(c, field, "unknown type '%s' in a TypedStruct", type_url != NULL ? type_url : "");
-    struct weir_json_out json = {0};
+    struct weir_out json = {0};
     if (value != NULL) weir_pb_to_json(&value->base, &(struct weir_json_options){0}, &json);
-    else weir_json_out_add(&json, WEIR_STR("{}"));
+    else weir_out_add(&json, WEIR_STR("{}"));
     const struct weir_tree *tree = NULL;
     ProtobufCMessage *m = NULL;
     struct weir_error e = {0};
     enum weir_err err = weir_json_parse(c->scratch, "TypedStruct", weir_arena_str(c->scratch, (struct weir_str){json.p, json.n}), &tree, &e);
-    weir_json_out_deinit(&json);
+    weir_out_deinit(&json);
     if (err == WEIR_OK) err = weir_tree_to_pb(c->scratch, "TypedStruct", tree, weir_pb_descriptor(facts), &m, &e);
     if (err == WEIR_OK) err = weir_config_check(m, c->support, &e);
     if (err != WEIR_OK) return weir_reject(c, field, "%s", e.text);

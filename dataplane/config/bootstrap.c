@@ -150,10 +150,10 @@ static void layer_fill(struct weir_bootstrap *b, uint32_t layer, struct weir_str
         if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) {
             value = weir_str_of(v->string_value);
         } else {
-            struct weir_json_out json = {0};
+            struct weir_out json = {0};
             weir_pb_to_json(&v->base, &(struct weir_json_options){0}, &json);
             value = weir_arena_str(&b->arena, (struct weir_str){json.p, json.n});
-            weir_json_out_deinit(&json);
+            weir_out_deinit(&json);
         }
         weir_runtime_set(b->runtime, layer, name, value);
     }

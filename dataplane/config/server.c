@@ -176,6 +176,7 @@ static void response_done(struct weir_compile_job *job)
     if (job->type == WEIR_CLUSTERS) s->cds_answered = true;
     if (job->type == WEIR_LISTENERS) s->lds_answered = true;
     s->xds[job->type].update_success += nack == NULL;
+    if (nack == NULL) snprintf(s->xds[job->type].version, sizeof(s->xds[job->type].version), "%.*s", WEIR_STR_ARG(job->version));
     s->xds[job->type].update_rejected += nack != NULL;
     weir_ads_verdict(s->ads, r->response, nack);
     weir_compile_job_destroy(job);
@@ -271,6 +272,40 @@ void weir_server_drain(struct weir_server *s, uint64_t drain_ms)
     }
 }
 
+struct health_mail {
+    struct weir_mail mail;
+    bool failed;
+};
+
+static void health_deliver(struct weir_worker *w, struct weir_mail *m)
+{
+    struct health_mail *h = WEIR_CONTAINER_OF(m, struct health_mail, mail);
+    w->draining = h->failed;
+    free(h);
+}
+
+void weir_server_health_tell(struct weir_server *s, bool failed)
+{
+    if (s->state == WEIR_DRAINING) return; /* on the way out already */
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct health_mail *h = need(calloc(1, sizeof(*h)));
+        h->mail.deliver = health_deliver;
+        h->failed = failed;
+        weir_mailbox_post(s->workers[i], &h->mail);
+    }
+}
+
+void weir_server_logs_reopen(struct weir_server *s)
+{
+    (void)s;
+}
+
+void weir_worker_close_all(struct weir_worker *w)
+{
+    weir_clusters_deinit(w);
+    weir_publish_worker_deinit(w);
+}
+
 static void on_signal(void *ctx, bool readable, bool writable)
 {
     struct weir_server *s = ctx;
@@ -314,7 +349,7 @@ static void threads_start(struct weir_server *s)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     for (uint32_t i = 0; i < s->worker_count; i++) {
-        char name[16];
+        char name[32];
         if (pthread_create(&s->threads[i].thread, NULL, worker_main, &s->threads[i]) != 0) abort();
         snprintf(name, sizeof(name), "wrk:worker_%u", i);
         pthread_setname_np(s->threads[i].thread, name);
@@ -421,6 +456,9 @@ enum weir_err weir_server_create(const struct weir_options *o, struct weir_boots
     enum weir_err err = weir_bootstrap_compile(&s->b, &s->env, s->memory, e);
     if (err == WEIR_OK) err = workers_create(s, e);
     if (err == WEIR_OK) {
+        weir_worker_read_clock(s->control);
+        s->start_ns = s->control->now_ns;
+        s->start_wall_ns = s->control->wall_ns;
         signals_watch(s);
         s->clusters = (struct weir_cluster_env){.control = s->control, .workers = s->workers, .worker_count = s->worker_count, .stats = s->stats};
         s->clusters.dns = weir_dns_create(s->control);

@@ -22,6 +22,7 @@ struct weir_worker_thread {
 };
 struct weir_xds_counts {
     uint64_t update_success, update_rejected;
+    char version[128]; /* of the last accepted response, cut; NUL-terminated */
 };
 
 struct weir_server {
@@ -32,6 +33,7 @@ struct weir_server {
     bool cds_answered, lds_answered, advancing, started;
     bool healthcheck_failed;
     int exit_code;
+    uint64_t start_ns, start_wall_ns;
     uint32_t worker_count, busy_workers;
     struct weir_names *names;
     struct weir_stats_registry *stats;
@@ -56,7 +58,6 @@ struct weir_server {
     struct weir_watch *signals;
     int signal_fd;
     struct weir_admin *admin;
-    void *admin_state;
 };
 
 const char *weir_server_state_name(enum weir_server_state s);
@@ -64,6 +65,8 @@ void weir_server_advance(struct weir_server *s);
 /* Drains and ends; a second call ends at once. */
 void weir_server_drain(struct weir_server *s, uint64_t drain_ms);
 void weir_server_logs_reopen(struct weir_server *s);
+/* /healthcheck/fail and ok: every worker answers with Connection: close or GOAWAY, or stops to. */
+void weir_server_health_tell(struct weir_server *s, bool failed);
 /* server_admin.c: the admin socket, up before the first configuration. */
 enum weir_err weir_server_admin_start(struct weir_server *s, struct weir_error *e) WEIR_MUST_USE;
 void weir_server_admin_stop(struct weir_server *s);

@@ -33,10 +33,10 @@ static void round_trip(const char *type, const char *yaml, const char *json)
     assert_int_equal(protobuf_c_message_pack(m, packed), n);
     ProtobufCMessage *back = protobuf_c_message_unpack(m->descriptor, NULL, n, packed);
     assert_non_null(back);
-    struct weir_json_out out = {0};
+    struct weir_out out = {0};
     weir_pb_to_json(back, &(struct weir_json_options){.redact = true}, &out);
     assert_string_equal(out.p, json);
-    weir_json_out_deinit(&out);
+    weir_out_deinit(&out);
     protobuf_c_message_free_unpacked(back, NULL);
     weir_arena_deinit(&a);
 }

@@ -1,0 +1,349 @@
+/* The admin pages about the server itself; config_dump.c has the configuration's. */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "dataplane/base/log.h"
+#include "dataplane/base/str.h"
+#include "dataplane/config/config_dump.h"
+#include "dataplane/config/server_internal.h"
+#include "dataplane/listener/listener.h"
+#include "dataplane/observe/admin.h"
+#include "dataplane/version.h"
+#include "xds/pb_tree.h"
+
+static void text(struct weir_admin_reply *reply, const char *z)
+{
+    weir_out_add(&reply->body, weir_str_of(z));
+}
+
+static void wait_print(void *ctx, enum weir_resource_type type, struct weir_str name, const char *waits_for)
+{
+    weir_out_printf(ctx, "waits: %s '%.*s' for %s\n", type == WEIR_CLUSTERS ? "cluster" : "listener", WEIR_STR_ARG(name), waits_for);
+}
+
+static void ready(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    (void)r;
+    enum weir_server_state state = s->healthcheck_failed && s->state == WEIR_LIVE ? WEIR_DRAINING : s->state;
+    if (state != WEIR_LIVE) reply->status = 503;
+    weir_out_printf(&reply->body, "%s\n", weir_server_state_name(state));
+    if (state == WEIR_PRE_INITIALIZING || state == WEIR_INITIALIZING) {
+        if (s->stage == WEIR_STAGE_CDS && !s->cds_answered) weir_out_printf(&reply->body, "waits: the first answer to CDS from '%.*s'\n", WEIR_STR_ARG(s->b.ads_cluster));
+        if (s->stage == WEIR_STAGE_LDS && !s->lds_answered) weir_out_printf(&reply->body, "waits: the first answer to LDS from '%.*s'\n", WEIR_STR_ARG(s->b.ads_cluster));
+        weir_publisher_each_warming(s->publisher, wait_print, &reply->body);
+    }
+}
+
+static void field(struct weir_out *o, const char *name, const char *value, bool quoted, bool last)
+{
+    weir_out_printf(o, "  \"%s\": ", name);
+    if (quoted) weir_out_string(o, weir_str_of(value != NULL ? value : ""));
+    else weir_out_printf(o, "%s", value);
+    weir_out_printf(o, "%s\n", last ? "" : ",");
+}
+
+static void number(struct weir_out *o, const char *name, uint64_t v)
+{
+    weir_out_printf(o, "  \"%s\": %llu,\n", name, (unsigned long long)v);
+}
+
+static void seconds(struct weir_out *o, const char *name, uint64_t v)
+{
+    weir_out_printf(o, "  \"%s\": \"%llus\",\n", name, (unsigned long long)v);
+}
+
+static void options_print(const struct weir_server *s, struct weir_out *o)
+{
+    char base_id[24];
+    snprintf(base_id, sizeof(base_id), "%llu", (unsigned long long)s->o.base_id);
+    weir_out_printf(o, " \"command_line_options\": {\n");
+    field(o, "base_id", base_id, true, false);
+    number(o, "concurrency", s->worker_count);
+    field(o, "config_path", s->o.config_path, true, false);
+    field(o, "config_yaml", s->o.config_yaml, true, false);
+    field(o, "admin_address_path", s->o.admin_address_path, true, false);
+    field(o, "log_level", weir_log_level_name(s->o.log_level), true, false);
+    field(o, "component_log_level", s->o.component_log_level, true, false);
+    field(o, "log_format", s->o.log_format, true, false);
+    field(o, "log_path", s->o.log_path, true, false);
+    field(o, "service_cluster", s->o.service_cluster, true, false);
+    field(o, "service_node", s->o.service_node, true, false);
+    field(o, "service_zone", s->o.service_zone, true, false);
+    seconds(o, "drain_time", s->o.drain_time_s);
+    seconds(o, "parent_shutdown_time", s->o.parent_shutdown_time_s);
+    field(o, "mode", "Serve", true, false);
+    field(o, "cpuset_threads", s->o.cpuset_threads ? "true" : "false", false, false);
+    field(o, "drain_strategy", s->o.drain_immediately ? "Immediate" : "Gradual", true, true);
+    weir_out_printf(o, " },\n");
+}
+
+static void server_info(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    struct weir_out *o = &reply->body;
+    (void)r;
+    enum weir_server_state state = s->healthcheck_failed && s->state == WEIR_LIVE ? WEIR_DRAINING : s->state;
+    uint64_t up = (s->control->now_ns - s->start_ns) / 1000000000u;
+    reply->content_type = WEIR_ADMIN_JSON;
+    weir_out_printf(o, "{\n \"version\": \"%s/%s/Clean/RELEASE/OpenSSL\",\n \"state\": \"%s\",\n", "weir", weir_version, weir_server_state_name(state));
+    weir_out_printf(o, " \"uptime_current_epoch\": \"%llus\",\n \"uptime_all_epochs\": \"%llus\",\n \"hot_restart_version\": \"11.104\",\n",
+                    (unsigned long long)up, (unsigned long long)up);
+    options_print(s, o);
+    weir_out_printf(o, " \"node\": ");
+    weir_pb_to_json(&s->b.node->base, &(struct weir_json_options){.indent = 1, .level = 1, .redact = true}, o);
+    weir_out_printf(o, "\n}\n");
+}
+
+static void memory(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    long pages = 0, resident = 0;
+    (void)ctx;
+    (void)r;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f != NULL && fscanf(f, "%ld %ld", &pages, &resident) != 2) resident = 0;
+    if (f != NULL) fclose(f);
+    struct mallinfo2 m = mallinfo2();
+    reply->content_type = WEIR_ADMIN_JSON;
+    weir_out_printf(&reply->body,
+                    "{\n \"allocated\": \"%zu\",\n \"heap_size\": \"%zu\",\n \"pageheap_unmapped\": \"0\",\n \"pageheap_free\": \"%zu\",\n"
+                    " \"total_thread_cache\": \"0\",\n \"total_physical_bytes\": \"%lld\"\n}\n",
+                    m.uordblks + m.hblkhd, m.arena + m.hblkhd, m.fordblks, (long long)resident * sysconf(_SC_PAGESIZE));
+}
+
+static void loggers_print(struct weir_out *o)
+{
+    weir_out_printf(o, "active loggers:\n");
+    for (int i = 0; i < WEIR_LOG_COMPONENT_COUNT; i++)
+        weir_out_printf(o, "  %s: %s\n", weir_log_component_name((enum weir_log_component)i),
+                        weir_log_level_name(weir_log_component_level((enum weir_log_component)i)));
+    weir_out_printf(o, "\n");
+}
+
+static void logging_refuse(struct weir_admin_reply *reply, const char *what)
+{
+    reply->status = 400;
+    weir_out_printf(&reply->body, "error: unknown logger %s\n\nusage: /logging?<name>=<level> (change one level)\nusage: /logging?paths=name1:level1,name2:level2,... (change multiple levels)\nusage: /logging?level=<level> (change all levels)\n\nlevels: trace debug info warning error critical off\n\n", what);
+    loggers_print(&reply->body);
+}
+
+static const char *level_set(struct weir_str name, struct weir_str value)
+{
+    enum weir_log_level level;
+    if (!weir_log_level_parse(value, &level)) return "level";
+    if (weir_str_eq(name, WEIR_STR("level"))) weir_log_set_level(level);
+    else if (!weir_log_set_component_level(name, level)) return "name";
+    return NULL;
+}
+
+static void logging(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    size_t at = 0;
+    struct weir_str name, value;
+    const char *wrong = NULL;
+    (void)ctx;
+    while (wrong == NULL && weir_admin_param_next(r, &at, &name, &value)) {
+        if (!weir_str_eq(name, WEIR_STR("paths"))) {
+            wrong = level_set(name, value);
+            continue;
+        }
+        while (wrong == NULL && value.n > 0) {
+            size_t comma = weir_str_find(value, ','), colon = weir_str_find((struct weir_str){value.p, comma}, ':');
+            wrong = colon < comma ? level_set((struct weir_str){value.p, colon}, (struct weir_str){value.p + colon + 1, comma - colon - 1}) : "level";
+            value = comma < value.n ? (struct weir_str){value.p + comma + 1, value.n - comma - 1} : (struct weir_str){0};
+        }
+    }
+    if (wrong != NULL) logging_refuse(reply, wrong);
+    else loggers_print(&reply->body);
+}
+
+static void runtime(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    struct weir_out *o = &reply->body;
+    (void)r;
+    reply->content_type = WEIR_ADMIN_JSON;
+    uint32_t layers = s->b.runtime != NULL ? weir_runtime_layer_count(s->b.runtime) : 0;
+    size_t at = 0;
+    struct weir_str key, final;
+    const struct weir_str *values;
+    bool first = true;
+    weir_out_printf(o, "{\n \"entries\": {");
+    while (s->b.runtime != NULL && weir_runtime_next(s->b.runtime, &at, &key, &final, &values)) {
+        weir_out_printf(o, "%s\n  ", first ? "" : ",");
+        first = false;
+        weir_out_string(o, key);
+        weir_out_printf(o, ": {\n   \"final_value\": ");
+        weir_out_string(o, final);
+        weir_out_printf(o, ",\n   \"layer_values\": [");
+        for (uint32_t i = 0; i < layers; i++) {
+            weir_out_printf(o, "%s\n    ", i > 0 ? "," : "");
+            weir_out_string(o, values[i].p != NULL ? values[i] : WEIR_STR(""));
+        }
+        weir_out_printf(o, "\n   ]\n  }");
+    }
+    weir_out_printf(o, "%s},\n \"layers\": [", first ? "" : "\n ");
+    for (uint32_t i = 0; i < layers; i++) {
+        weir_out_printf(o, "%s\n  ", i > 0 ? "," : "");
+        weir_out_string(o, weir_runtime_layer_name(s->b.runtime, i));
+    }
+    weir_out_printf(o, "%s]\n}\n", layers > 0 ? "\n " : "");
+}
+
+static void runtime_modify(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    size_t at = 0;
+    struct weir_str name, value;
+    if (r->query.n == 0) {
+        reply->status = 400;
+        text(reply, "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n");
+        text(reply, "       or send the parameters as form values\nuse an empty value to remove a previously added override");
+        return;
+    }
+    if (s->b.admin_layer < 0) {
+        reply->status = 503;
+        text(reply, "No admin layer specified");
+        return;
+    }
+    struct weir_runtime *next = weir_runtime_copy(s->b.runtime);
+    while (weir_admin_param_next(r, &at, &name, &value))
+        weir_runtime_set(next, (uint32_t)s->b.admin_layer, name, value.n > 0 ? value : (struct weir_str){0});
+    weir_resource_release(weir_runtime_resource(s->b.runtime));
+    s->b.runtime = next;
+    weir_publisher_set_runtime(s->publisher, next);
+    text(reply, "OK\n");
+}
+
+static void listener_print(void *ctx, const struct weir_record *record)
+{
+    void **args = ctx;
+    struct weir_server *s = args[0];
+    struct weir_out *o = args[1];
+    bool json = args[2] != NULL;
+    char address[WEIR_ADDRESS_TEXT_MAX];
+    const struct weir_address *at = weir_publisher_listener_address(s->publisher, record->name);
+    if (at == NULL || record->active == NULL) return;
+    weir_address_print(at, address);
+    if (!json) {
+        weir_out_printf(o, "%.*s::%s\n", WEIR_STR_ARG(record->name), address);
+        return;
+    }
+    weir_out_printf(o, "%s\n  {\n   \"name\": ", args[3] != NULL ? "," : "");
+    args[3] = o;
+    weir_out_string(o, record->name);
+    weir_out_printf(o, ",\n   \"local_address\": {\n");
+    if (weir_address_is_ip(at)) {
+        weir_address_print_ip(at, address);
+        weir_out_printf(o, "    \"socket_address\": {\n     \"address\": \"%s\",\n     \"port_value\": %u\n    }\n", address, weir_address_port(at));
+    } else {
+        weir_out_printf(o, "    \"pipe\": {\n     \"path\": ");
+        weir_out_string(o, weir_str_of(address));
+        weir_out_printf(o, "\n    }\n");
+    }
+    weir_out_printf(o, "   }\n  }");
+}
+
+static void listeners(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    bool json = weir_str_eq(weir_admin_param(r, WEIR_STR("format")), WEIR_STR("json"));
+    void *args[4] = {s, &reply->body, json ? s : NULL, NULL};
+    if (json) {
+        reply->content_type = WEIR_ADMIN_JSON;
+        text(reply, "{\n \"listener_statuses\": [");
+    }
+    weir_publisher_each(s->publisher, WEIR_LISTENERS, listener_print, args);
+    if (json) text(reply, args[3] != NULL ? "\n ]\n}\n" : "]\n}\n");
+}
+
+static void healthcheck_set(struct weir_server *s, bool failed)
+{
+    s->healthcheck_failed = failed;
+    weir_server_health_tell(s, failed);
+}
+
+static void healthcheck_fail(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    (void)r;
+    healthcheck_set(ctx, true);
+    text(reply, "OK\n");
+}
+
+static void healthcheck_ok(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    (void)r;
+    healthcheck_set(ctx, false);
+    text(reply, "OK\n");
+}
+
+static void quit(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    (void)r;
+    weir_server_drain(s, (uint64_t)s->o.drain_time_s * 1000);
+    text(reply, "OK\n");
+}
+
+static void reopen_logs(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    (void)r;
+    weir_log_reopen();
+    weir_server_logs_reopen(ctx);
+    text(reply, "OK\n");
+}
+
+static void hot_restart_version(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    (void)ctx;
+    (void)r;
+    text(reply, "11.104");
+}
+
+static void config_dump(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    weir_config_dump(s, r, reply);
+}
+
+static const struct weir_admin_page pages[] = {
+    {"/config_dump", "dump current configurations (?resource=, ?mask=, ?name_regex=, ?include_eds)", false, config_dump},
+    {"/healthcheck/fail", "cause the server to fail health checks", true, healthcheck_fail},
+    {"/healthcheck/ok", "cause the server to pass health checks", true, healthcheck_ok},
+    {"/hot_restart_version", "print the hot restart compatibility version", false, hot_restart_version},
+    {"/listeners", "print listener info (?format=json)", false, listeners},
+    {"/logging", "query/change logging levels", true, logging},
+    {"/memory", "print current allocation/heap usage", false, memory},
+    {"/quitquitquit", "drain and exit the server", true, quit},
+    {"/ready", "print server state, return 200 if LIVE, otherwise return 503", false, ready},
+    {"/reopen_logs", "reopen access logs", true, reopen_logs},
+    {"/runtime", "print runtime values", false, runtime},
+    {"/runtime_modify", "modify runtime values of the admin layer", true, runtime_modify},
+    {"/server_info", "print server version/status information", false, server_info},
+};
+
+enum weir_err weir_server_admin_start(struct weir_server *s, struct weir_error *e)
+{
+    char address[WEIR_ADDRESS_TEXT_MAX];
+    if (!s->b.has_admin) {
+        WEIR_LOG(MAIN, WARNING, "No admin address given, so no admin HTTP server started.");
+        return WEIR_OK;
+    }
+    enum weir_err err = weir_admin_create(s->control, &s->b.admin, pages, sizeof(pages) / sizeof(pages[0]), s, &s->admin, e);
+    if (err != WEIR_OK) return weir_error_prefix(e, "admin");
+    weir_address_print(weir_admin_address(s->admin), address);
+    WEIR_LOG(MAIN, INFO, "admin address: %s", address);
+    if (s->o.admin_address_path == NULL) return WEIR_OK;
+    FILE *f = fopen(s->o.admin_address_path, "w");
+    if (f == NULL || fputs(address, f) < 0 || fclose(f) != 0)
+        return weir_error_set(e, WEIR_ERR_IO, "--admin-address-path: %s cannot be written", s->o.admin_address_path);
+    return WEIR_OK;
+}
+
+void weir_server_admin_stop(struct weir_server *s)
+{
+    weir_admin_destroy(s->admin);
+    s->admin = NULL;
+}

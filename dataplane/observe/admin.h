@@ -1,0 +1,44 @@
+/* The admin HTTP server: on its own socket, on the control thread, there before the first configuration. It knows nothing
+ * of what the pages show: pages are a table that main fills. Speaks HTTP/1.1 by weir's own codec. */
+#ifndef WEIR_OBSERVE_ADMIN_H
+#define WEIR_OBSERVE_ADMIN_H
+
+#include "dataplane/base/address.h"
+#include "dataplane/base/error.h"
+#include "dataplane/base/out.h"
+#include "dataplane/worker/worker.h"
+
+#define WEIR_ADMIN_TEXT "text/plain; charset=UTF-8"
+#define WEIR_ADMIN_JSON "application/json"
+#define WEIR_ADMIN_HTML "text/html; charset=UTF-8"
+
+/* Borrowed for the call. */
+struct weir_admin_request {
+    struct weir_str method, path, query; /* query without '?' */
+    struct weir_arena *arena;
+};
+struct weir_admin_reply {
+    uint32_t status;          /* 200 unless set */
+    const char *content_type; /* WEIR_ADMIN_TEXT unless set */
+    struct weir_out body;     /* taken by the server */
+};
+struct weir_admin_page {
+    const char *path; /* "/ready" */
+    const char *help; /* one line for / and /help */
+    bool post;        /* takes POST only: it changes something */
+    void (*handle)(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply);
+};
+
+struct weir_admin;
+/* Binds and listens at once. `pages` outlives the server; / and /help are its own. */
+enum weir_err weir_admin_create(struct weir_worker *control, const struct weir_address *address, const struct weir_admin_page *pages,
+                                size_t count, void *ctx, struct weir_admin **out, struct weir_error *e) WEIR_MUST_USE;
+const struct weir_address *weir_admin_address(const struct weir_admin *a); /* with the port that the system chose */
+void weir_admin_destroy(struct weir_admin *a);
+
+/* A query parameter, percent-decoded into r->arena; p NULL when absent, "" when it has no value. */
+struct weir_str weir_admin_param(const struct weir_admin_request *r, struct weir_str name);
+/* Each parameter in order; *at starts at 0. */
+bool weir_admin_param_next(const struct weir_admin_request *r, size_t *at, struct weir_str *name, struct weir_str *value);
+
+#endif
