@@ -292,8 +292,7 @@ void weir_chain_drop_held(struct weir_stream *s, enum weir_direction d)
 
 static const struct weir_filter_route_configs *route_configs(const struct weir_stream *s)
 {
-    if (s->route.route != NULL) return s->route.route->filter_configs;
-    return s->route.vhost != NULL ? s->route.vhost->filter_configs : NULL;
+    return weir_route_filter_configs(&s->route);
 }
 /* The most specific configuration of a filter on the route, NULL: none. */
 static const struct weir_filter_route_config *route_config_of(const struct weir_filter_route_configs *all,

@@ -9,8 +9,12 @@
 #include "dataplane/base/runtime.h"
 #include "dataplane/base/header_rule.h"
 
+struct weir_metadata;
+struct weir_rate_limit; /* route/rate_limit.h */
 struct weir_regex;
-struct weir_route_table; /* starts with struct weir_resource */
+struct weir_route_index; /* route/index.h */
+struct weir_substitution;
+struct weir_vhost_index; /* route/vhost.h */
 
 #define WEIR_CLUSTER_SLOT_NONE UINT32_MAX
 
@@ -31,6 +35,8 @@ enum weir_retry_on {
     WEIR_RETRY_GRPC_UNAVAILABLE = 1 << 12,
     WEIR_RETRY_GRPC_INTERNAL = 1 << 13,
 };
+/* The words of retry_on and of x-envoy-retry-on, x-envoy-retry-grpc-on; unknown ones count nothing, as Envoy does. */
+uint32_t weir_retry_on_parse(struct weir_str words);
 struct weir_retry_policy {
     uint32_t on; /* enum weir_retry_on bits; 0: no retries */
     uint32_t num_retries;
@@ -38,23 +44,20 @@ struct weir_retry_policy {
     uint64_t back_off_base_ms, back_off_max_ms;           /* jittered, 25 ms and 10 × base by default */
     uint32_t status_code_count;
     const uint32_t *status_codes;
-    uint32_t host_selection_retry_max_attempts;
+    uint32_t host_selection_max_attempts; /* draws of a host before one that was tried is taken all the same */
     bool previous_hosts; /* retry_host_predicate: previous_hosts */
 };
 struct weir_weighted_cluster {
     uint32_t weight, cluster_slot;
     struct weir_str cluster_name;
-    uint16_t cluster_header_id;
     struct weir_str cluster_header; /* instead of a name; empty: none */
-    struct weir_str host_rewrite;
+    struct weir_str host_rewrite;   /* empty: none */
+    struct weir_str runtime_key;    /* of the weight; empty: none */
     struct weir_header_rules request_rules, response_rules;
-    const void *const *filter_configs; /* as weir_route.filter_configs */
-    const void *metadata;
+    const struct weir_filter_route_configs *filter_configs; /* those of the route's levels too; NULL: none on any level */
 };
 enum weir_route_action { WEIR_ROUTE_CLUSTER, WEIR_ROUTE_REDIRECT, WEIR_ROUTE_DIRECT_RESPONSE, WEIR_ROUTE_NON_FORWARDING };
 
-struct weir_hash_policy;
-struct weir_rate_limit_action;
 struct weir_upgrade_config { /* RouteAction.upgrade_configs and HttpConnectionManager.upgrade_configs */
     struct weir_str type;    /* lower case: "websocket", "connect" */
     bool enabled;
@@ -62,22 +65,28 @@ struct weir_upgrade_config { /* RouteAction.upgrade_configs and HttpConnectionMa
     bool allow_post;
 };
 
+/* How a path or a host becomes another one. */
+struct weir_rewrite {
+    bool has_prefix; /* prefix_rewrite: what the route matched is replaced */
+    struct weir_str prefix;
+    const struct weir_regex *regex; /* regex_rewrite over the path without query; NULL: none */
+    struct weir_str substitution;
+};
 struct weir_redirect {
     uint32_t status;
     struct weir_str scheme, host; /* empty: the request's */
     uint32_t port;                /* 0: keep */
-    bool strip_query, https;
-    struct weir_str path;            /* whole path, may hold a query */
-    struct weir_str prefix_rewrite;  /* with has_prefix_rewrite */
-    bool has_path, has_prefix_rewrite;
-    const struct weir_regex *regex;
-    struct weir_str regex_substitution;
+    bool strip_query;
+    struct weir_str path; /* path_redirect: the whole path, may hold a query; empty: none */
+    struct weir_rewrite rewrite;
 };
 
 struct weir_virtual_host;
+/* Beside what its match needs (route/match.h). */
 struct weir_route {
     struct weir_str name;
     const struct weir_virtual_host *vhost;
+    const struct weir_route_match *match;
     uint32_t order; /* position in its virtual host: the lower wins */
     enum weir_route_action action;
     /* cluster */
@@ -90,40 +99,32 @@ struct weir_route {
     uint32_t cluster_not_found_status;
     uint32_t priority; /* 0 default, 1 high */
     /* rewrites */
-    struct weir_str matched_prefix; /* what prefix_rewrite replaces */
-    struct weir_str prefix_rewrite;
-    bool has_prefix_rewrite, auto_host_rewrite, append_x_forwarded_host;
-    bool case_sensitive;
-    const struct weir_regex *rewrite_regex;
-    struct weir_str rewrite_substitution;
+    struct weir_rewrite rewrite;
+    bool auto_host_rewrite, append_x_forwarded_host; /* the router rewrites the host once it knows the endpoint */
     struct weir_str host_rewrite, host_rewrite_header;
-    const struct weir_regex *host_rewrite_regex; /* over the path */
+    const struct weir_regex *host_rewrite_regex; /* over the path without query */
     struct weir_str host_rewrite_substitution;
     /* times; UINT64_MAX: not set, 0: disabled */
-    uint64_t timeout_ms; /* default 15,000 */
+    uint64_t timeout_ms; /* 15,000 where not set */
     uint64_t idle_timeout_ms, max_stream_duration_ms, grpc_timeout_header_max_ms, grpc_timeout_header_offset_ms, flush_timeout_ms;
-    const struct weir_retry_policy *retry; /* merged with the virtual host's; NULL: none */
-    uint64_t retry_buffer_bytes;           /* request_body_buffer_limit; UINT64_MAX: connection's */
+    uint64_t max_grpc_timeout_ms, grpc_timeout_offset_ms; /* deprecated: grpc-timeout bounds the route timeout */
+    const struct weir_retry_policy *retry; /* the route's, else the virtual host's; NULL: none */
+    uint64_t retry_buffer_bytes;           /* request_body_buffer_limit; UINT64_MAX: the connection's */
+    bool retry_buffer_at_most_connection;  /* per_request_buffer_limit_bytes: the smaller of the two */
     uint32_t upgrade_count;
     const struct weir_upgrade_config *upgrades;
-    uint32_t hash_policy_count;
-    const struct weir_hash_policy *hash_policies; /* route/hash_policy.h */
     uint32_t rate_limit_count;
-    const struct weir_rate_limit_action *const *rate_limits; /* filters' descriptors: route/rate_limit_action.h */
+    const struct weir_rate_limit *rate_limits;
     bool include_vh_rate_limits;
-    const void *cors; /* deprecated inline policies are refused; per-route config through filter_configs */
     /* redirect, direct_response */
     const struct weir_redirect *redirect;
     uint32_t direct_status;
     struct weir_str direct_body;
-    const struct weir_format *direct_body_format;
-    /* headers: applied route, then virtual host, then table (or the reverse, most_specific_header_mutations_wins) */
+    const struct weir_substitution *direct_body_format; /* NULL: the body as it is */
     struct weir_header_rules request_rules, response_rules;
-    const void *metadata;
-    /* typed_per_filter_config, most specific first merged (route over vhost over table): indexed by the position that
-     * weir_compile_filters.index gave the filter name; NULL entries: none. Length: table->filter_name_count. */
+    const struct weir_metadata *metadata;
+    /* typed_per_filter_config of the route, its virtual host and the table; NULL: none on any level. */
     const struct weir_filter_route_configs *filter_configs;
-    bool match_terminal_connect; /* connect_matcher */
 };
 struct weir_virtual_host {
     struct weir_str name;
@@ -132,10 +133,28 @@ struct weir_virtual_host {
     enum { WEIR_TLS_NONE, WEIR_TLS_EXTERNAL_ONLY, WEIR_TLS_ALL } require_tls;
     bool include_request_attempt_count, include_attempt_count_in_response;
     uint32_t rate_limit_count;
-    const struct weir_rate_limit_action *const *rate_limits;
+    const struct weir_rate_limit *rate_limits;
     const struct weir_filter_route_configs *filter_configs;
-    const void *metadata;
-    struct weir_route_index *index; /* route/index.h */
+    const struct weir_metadata *metadata;
+    uint32_t route_count;
+    const struct weir_route *routes; /* in order */
+    const struct weir_route_index *index;
+};
+struct weir_route_table {
+    struct weir_resource resource; /* in use only where the table is a resource of its own; a name and counts of zero otherwise */
+    struct weir_str name;
+    const struct weir_vhost_index *vhosts;
+    uint32_t vhost_count;
+    const struct weir_virtual_host *vhost_at;
+    struct weir_header_rules request_rules, response_rules;
+    bool most_specific_wins; /* rules of the table first, of the route last, so that the route has the last word */
+    bool ignore_port, ignore_path_parameters;
+    uint32_t internal_only_count; /* internal_only_headers, in lower case: external clients may not send them */
+    const struct weir_str *internal_only;
+    /* For cross-references: validate_clusters as configured, and every cluster that a route names, each once. */
+    enum { WEIR_VALIDATE_CLUSTERS_DEFAULT, WEIR_VALIDATE_CLUSTERS_YES, WEIR_VALIDATE_CLUSTERS_NO } validate_clusters;
+    uint32_t cluster_count;
+    const struct weir_str *clusters;
 };
 /* Per-route configuration of filters by filter name (the name in http_filters, as the API keys it). A list holds the entries of
  * all its levels, most specific first (weighted cluster, route, virtual host, table): the first of a name is the one in effect;
@@ -151,37 +170,50 @@ struct weir_filter_route_configs {
     const struct weir_filter_route_config *at;
 };
 
-/* The answer. `route` NULL: none (404). Lives as long as the table is pinned. */
+/* The answer. `route` NULL: none (404), or a redirect to https. Lives as long as the table is pinned. */
 struct weir_route_result {
     const struct weir_virtual_host *vhost;
     const struct weir_route *route;
     const struct weir_weighted_cluster *weighted; /* the drawn one */
     uint32_t cluster_slot;
     struct weir_str cluster_name; /* chosen; may be a header's value */
-    bool tls_redirect;            /* require_tls: answer with a redirect to https */
+    bool tls_redirect;            /* require_tls: 301 to weir_route_tls_location() */
 };
-/* r->headers holds the request; r->random decides fractions and weights. cluster names from headers are left with
- * cluster_slot NONE and cluster_name set: the caller resolves them (snapshot by name). */
+/* r->headers holds the request, with :path, :authority and x-forwarded-proto as they are after the connection manager;
+ * r->random decides fractions and weights. Cluster names from headers are left with cluster_slot NONE and cluster_name set: the
+ * caller resolves them (snapshot by name). */
 void weir_route_find(const struct weir_route_table *t, const struct weir_request *r, const struct weir_runtime *runtime,
                      struct weir_route_result *out);
-/* Names for /config_dump, explain: why each route before the match did not match is a later issue's. */
 struct weir_str weir_route_table_name(const struct weir_route_table *t);
+/* Filter configurations of all levels that are in effect, most specific first; NULL: none. */
+static inline const struct weir_filter_route_configs *weir_route_filter_configs(const struct weir_route_result *m)
+{
+    if (m->weighted != NULL)
+        return m->weighted->filter_configs;
+    return m->route != NULL ? m->route->filter_configs : m->vhost != NULL ? m->vhost->filter_configs : NULL;
+}
 
-/* Applies rewrites (path, host) and the header rules of every level to the request as forwarded. r->original_path is set. */
-void weir_route_apply_request(const struct weir_route_result *m, struct weir_request *r, struct weir_headers *h);
+/* Makes the request what the upstream gets: header rules of every level, then host and path rewrites. `originals`: the old ones
+ * go to x-envoy-original-host and x-envoy-original-path (not with suppress_envoy_headers); r->original_path is set in any
+ * case. auto_host_rewrite is the caller's: weir_route_set_host() once it knows the endpoint. */
+void weir_route_apply_request(const struct weir_route_result *m, struct weir_request *r, struct weir_headers *h, bool originals);
+void weir_route_set_host(const struct weir_route *route, struct weir_headers *h, struct weir_str host, bool originals);
 void weir_route_apply_response(const struct weir_route_result *m, struct weir_request *r, struct weir_headers *h);
-/* The Location of a redirect route, in r->arena. */
+/* The Location of a redirect route, and of a redirect to https; in r->arena. */
 struct weir_str weir_route_location(const struct weir_route *route, const struct weir_request *r);
+struct weir_str weir_route_tls_location(const struct weir_request *r);
 
 /* How the table's compile reaches the filters without knowing them (filled by filters/filters.c). */
 struct weir_compile_filters {
-    /* `any`: the google.protobuf.Any of typed_per_filter_config[name], which may wrap route.v3.FilterConfig. */
+    /* `any`: the google.protobuf.Any of typed_per_filter_config[name], which may wrap route.v3.FilterConfig. An optional one of an
+     * unknown filter leaves out->filter NULL and out->disabled false: it is passed over. */
     enum weir_err (*compile_route)(struct weir_compile *c, struct weir_str filter_name, const void *any,
                                    struct weir_filter_route_config *out);
 };
 /* pb: config.route.v3.RouteConfiguration, validated. With c->resource NULL (RDS) the table is a resource of its own: made
  * here, c->arena and c->resource set to it during the call and restored, one reference handed over, none on failure. With
- * c->resource set (inline route_config of a listener) it lies in c->arena and goes with it. */
+ * c->resource set (inline route_config of a listener) it lies in c->arena and goes with it. filters may be NULL in tests.
+ * Implemented in config/compile_route.c. */
 enum weir_err weir_route_table_compile(struct weir_compile *c, const ProtobufCMessage *pb, const struct weir_compile_filters *filters,
                                        struct weir_route_table **out) WEIR_MUST_USE;
 
