@@ -14,6 +14,7 @@
 #define WEIR_COMPILE_PATH_MAX 512
 
 struct weir_stats_registry;
+struct weir_log_sinks;
 struct weir_runtime;
 struct weir_support_log;
 
@@ -39,6 +40,7 @@ struct weir_compile {
     struct weir_error *error;
     const struct weir_compile_names *names;
     struct weir_stats_registry *stats; /* where a compiled object registers its counters; NULL in some tests */
+    struct weir_log_sinks *log_sinks; /* where access logs open their files; NULL: nowhere (--mode validate, tests) */
     const struct weir_runtime *runtime;
     struct weir_support_log *support; /* counts and warns of ignored fields (config/support.h); may be NULL */
     const struct weir_compile_node *node; /* NULL in some tests */

@@ -35,6 +35,10 @@ bool weir_format_is_single(const struct weir_format *f);
 void weir_format_print_json(const struct weir_format *f, const struct weir_request *r, struct weir_str local_reply_body,
                             struct weir_text *out);
 
+/* The gRPC status that a client learns: of the trailers, of a trailers-only answer, else mapped from the HTTP status; -1 where
+ * the upstream sent something that is no number. */
+int64_t weir_request_grpc_status(const struct weir_request *r);
+
 /* Envoy's default access log line. */
 extern const struct weir_str weir_format_default_text;
 

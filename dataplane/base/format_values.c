@@ -397,8 +397,7 @@ WEIR_FORMAT_VALUE(server_name)
         set_text(out, sni.n != 0 ? sni : host);
 }
 
-/* What a gRPC client learns: from trailers, a trailers-only answer, or else the HTTP status. */
-static int64_t grpc_status(const struct weir_request *r)
+int64_t weir_request_grpc_status(const struct weir_request *r)
 {
     const struct weir_headers *places[] = {r->response_trailers, r->response_headers};
     for (int i = 0; i < 2; i++) {
@@ -438,7 +437,7 @@ WEIR_FORMAT_VALUE(grpc_status)
         {WEIR_STR_INIT("Unauthenticated"), WEIR_STR_INIT("UNAUTHENTICATED")},
     };
     if (!e->request->is_grpc) return;
-    int64_t status = grpc_status(e->request);
+    int64_t status = weir_request_grpc_status(e->request);
     bool known = status >= 0 && status < (int64_t)(sizeof(names) / sizeof(names[0]));
     if (part->command->at == 0 && part->choice < 2 && known) {
         set_string(out, names[status][part->choice]);
