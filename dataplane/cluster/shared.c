@@ -77,10 +77,11 @@ static void outlier_configure(struct weir_cluster_shared *s)
 
 static void resolution_configure(struct weir_cluster_shared *s)
 {
-    if (s->resolution != NULL) weir_dns_resolution_destroy(s->resolution);
+    struct weir_dns_resolution *before = s->resolution;
     s->resolution = NULL;
     if (s->config->type == WEIR_CLUSTER_STRICT_DNS || s->config->type == WEIR_CLUSTER_LOGICAL_DNS)
-        s->resolution = weir_dns_resolution_create(s, s->env->dns, s->config);
+        s->resolution = weir_dns_resolution_create(s, s->env->dns, s->config, before);
+    if (before != NULL) weir_dns_resolution_destroy(before);
 }
 
 static void become_ready(struct weir_cluster_shared *s)

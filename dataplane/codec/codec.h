@@ -142,6 +142,7 @@ struct weir_codec {
     const struct weir_codec_config *config;
     enum weir_codec_kind kind;
     bool server;
+    bool peer_closes;               /* client: the peer said so (Connection: close, HTTP/1.0, GOAWAY); set before on_draining */
     uint32_t active_streams;        /* begun and not yet given up by either side */
     struct weir_stats_shard *stats; /* the owner's, set after create; of the table of this kind (h2_stats.h). NULL: not counted */
 };

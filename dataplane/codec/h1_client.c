@@ -82,6 +82,8 @@ static void head(struct weir_h1 *h, char *bytes)
     x->reading = x->in.body == WEIR_H1_BODY_NONE ? WEIR_H1_READ_DONE : WEIR_H1_READ_BODY;
     if (x->early != NULL)
         settle_tunnel(h);
+    if (!x->in.persistent)
+        h->codec.peer_closes = true;
     if (!x->in.persistent || x->in.body == WEIR_H1_BODY_CLOSE || x->in.body == WEIR_H1_BODY_TUNNEL)
         weir_h1_set_draining(h);
     x->stream.events->on_headers(x->stream.ctx, headers, x->reading == WEIR_H1_READ_DONE);

@@ -240,7 +240,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) s->pong = true;
         return 0;
     case NGHTTP2_GOAWAY:
-        if (!s->base.server) s->draining = true;
+        if (!s->base.server) s->draining = s->base.peer_closes = true;
         return 0;
     default: return 0;
     }

@@ -1,6 +1,6 @@
 /* One try of a request at one host: waits for a connection, opens a stream on it, passes events on and keeps the books
- * (breaker, load of the host, counters, times, outlier detection). Used by the router, and by whatever else sends requests
- * upstream. Lives in the arena of who uses it; ends with on_reset, on_closed or weir_attempt_cancel(). */
+ * (breakers, load of the host, counters, times). Used by the router, and by whatever else sends requests upstream. Lives in the
+ * arena of who uses it. Whatever becomes of it, its user calls weir_attempt_cancel() at last: until then it holds its host. */
 #ifndef WEIR_UPSTREAM_ATTEMPT_H
 #define WEIR_UPSTREAM_ATTEMPT_H
 
@@ -37,18 +37,19 @@ struct weir_attempt {
     const struct weir_attempt_events *events;
     void *ctx;
     struct weir_arena *arena;
-    struct weir_cluster_host *host; /* NULL once the attempt has ended */
+    struct weir_cluster_host *host; /* until weir_attempt_cancel() */
     struct weir_pool_wait wait;
     struct weir_upstream_connection *connection;
     struct weir_codec_stream *stream;
     uint32_t priority;
-    bool request_ended, response_ended, response_begun, blocked, waiting;
+    bool request_ended, response_ended, trailers_sent, raw;
     /* For %...% and stats; copied into struct weir_request by the owner. */
     enum weir_protocol protocol;
     uint64_t start_ns, connected_ns, first_tx_ns, last_tx_ns, first_rx_ns, last_rx_ns;
+    uint64_t connection_id, wire_rx, wire_tx, header_rx, header_tx;
 };
 
-/* OVERFLOW, NO_POOL: nothing was started and no event comes; the host reference is given back. */
+/* OVERFLOW (a circuit breaker), NO_POOL (max_connection_pools): nothing was started and no event comes. */
 enum weir_attempt_state weir_attempt_start(struct weir_attempt *a, const struct weir_attempt_options *o,
                                            const struct weir_attempt_events *events, void *ctx) WEIR_MUST_USE;
 /* After READY. Failing headers (the codec cannot put them on the wire) are the caller's to answer; the attempt goes on. */
@@ -57,9 +58,9 @@ void weir_attempt_send_data(struct weir_attempt *a, struct weir_buffer *data, bo
 void weir_attempt_send_trailers(struct weir_attempt *a, const struct weir_headers *h);
 /* Stops / resumes reading the response. */
 void weir_attempt_pause(struct weir_attempt *a, bool pause);
-/* Gives up, or lets go of one whose directions both ended. No event comes after. Safe on an ended attempt. */
+/* Gives up what still runs and lets go of the rest. No event comes after. Safe to call again. */
 void weir_attempt_cancel(struct weir_attempt *a);
-/* The connection under the stream, NULL while waiting. */
+/* The connection under the stream; NULL while waiting and after the end. */
 const struct weir_transport *weir_attempt_transport(const struct weir_attempt *a);
 
 #endif
