@@ -17,6 +17,7 @@ struct weir_compile_env {
     struct weir_stats_registry *stats;
     uint32_t worker_count;
     struct weir_support_log *support; /* may be NULL */
+    struct weir_log_sinks *log_sinks; /* where access logs open their files; NULL: nothing is opened (--mode validate) */
 };
 
 #define WEIR_SOURCE_STATIC 0u /* the bootstrap; other sources count from 1 */

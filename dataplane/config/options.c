@@ -31,6 +31,7 @@ static const struct flag flags[] = {
     {"base-id", 0, NUMBER64, AT(base_id), "number of this instance on the host"},
     {"drain-time-s", 0, NUMBER32, AT(drain_time_s), "longest drain, seconds; default 600"},
     {"drain-strategy", 0, CHOICE, 2, "gradual (default) or immediate"},
+    {"file-flush-interval-msec", 0, NUMBER32, AT(file_flush_interval_ms), "longest wait of an access log line; default 1000"},
     {"parent-shutdown-time-s", 0, NUMBER32, AT(parent_shutdown_time_s), "kept for hot restart; default 900"},
     {"cpuset-threads", 0, SWITCH, AT(cpuset_threads), "count workers by the CPU affinity mask"},
     {"allow-unknown-static-fields", 0, SWITCH, AT(allow_unknown_fields), "accepted; unknown fields in files are still refused"},
@@ -38,7 +39,6 @@ static const struct flag flags[] = {
     {"hot-restart-version", 0, CHOICE, 4, "print the hot restart version and exit"},
     {"support", 0, CHOICE, 5, "print what weir does with each field of the API and exit"},
     {"help", 'h', CHOICE, 6, "print this text and exit"},
-    {"file-flush-interval-msec", 0, UNUSED_VALUE, 0, NULL},
     {"file-flush-min-size-kb", 0, UNUSED_VALUE, 0, NULL},
     {"restart-epoch", 0, UNUSED_VALUE, 0, NULL},
     {"base-id-path", 0, UNUSED_VALUE, 0, NULL},
@@ -140,7 +140,7 @@ static const struct flag *flag_find(const char *arg, const char **value)
 
 enum weir_err weir_options_parse(int argc, char **argv, struct weir_options *out, struct weir_error *e)
 {
-    *out = (struct weir_options){.log_level = WEIR_LOG_INFO, .drain_time_s = 600, .parent_shutdown_time_s = 900};
+    *out = (struct weir_options){.log_level = WEIR_LOG_INFO, .drain_time_s = 600, .parent_shutdown_time_s = 900, .file_flush_interval_ms = 1000};
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i], *value;
         if (strcmp(arg, "--") == 0) return WEIR_OK;

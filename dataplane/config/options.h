@@ -20,7 +20,7 @@ struct weir_options {
     uint32_t concurrency; /* 0: from the CPU quota */
     bool concurrency_given;
     uint64_t base_id;
-    uint32_t drain_time_s, parent_shutdown_time_s;
+    uint32_t drain_time_s, parent_shutdown_time_s, file_flush_interval_ms;
     bool drain_immediately, cpuset_threads, allow_unknown_fields;
     /* Flags of Envoy that weir takes and does not need: main warns once for each. */
     const char *unused[WEIR_OPTIONS_UNUSED_MAX];

@@ -13,6 +13,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/config/server_internal.h"
 #include "dataplane/listener/listener.h"
+#include "dataplane/observe/log_sink.h"
 
 static void *need(void *p)
 {
@@ -297,7 +298,7 @@ void weir_server_health_tell(struct weir_server *s, bool failed)
 
 void weir_server_logs_reopen(struct weir_server *s)
 {
-    (void)s;
+    weir_log_sinks_reopen(s->log_sinks);
 }
 
 void weir_worker_close_all(struct weir_worker *w)
@@ -452,7 +453,8 @@ enum weir_err weir_server_create(const struct weir_options *o, struct weir_boots
     s->names = weir_names_create();
     s->stats = weir_stats_registry_create(s->worker_count);
     s->memory = weir_compile_memory_create();
-    s->env = (struct weir_compile_env){weir_names_for_compile(s->names), s->stats, s->worker_count, support};
+    s->log_sinks = weir_log_sinks_create(s->worker_count, o->file_flush_interval_ms, s->stats);
+    s->env = (struct weir_compile_env){weir_names_for_compile(s->names), s->stats, s->worker_count, support, s->log_sinks};
     enum weir_err err = weir_bootstrap_compile(&s->b, &s->env, s->memory, e);
     if (err == WEIR_OK) err = workers_create(s, e);
     if (err == WEIR_OK) {
@@ -515,6 +517,7 @@ void weir_server_destroy(struct weir_server *s)
     weir_compile_memory_destroy(s->memory);
     weir_bootstrap_deinit(&s->b);
     weir_names_destroy(s->names);
+    weir_log_sinks_destroy(s->log_sinks);
     if (s->stats != NULL) weir_stats_registry_destroy(s->stats);
     pthread_mutex_destroy(&s->lock);
     free(s);

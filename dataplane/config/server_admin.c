@@ -72,6 +72,7 @@ static void options_print(const struct weir_server *s, struct weir_out *o)
     field(o, "service_cluster", s->o.service_cluster, true, false);
     field(o, "service_node", s->o.service_node, true, false);
     field(o, "service_zone", s->o.service_zone, true, false);
+    weir_out_printf(o, "  \"file_flush_interval\": \"%u.%03us\",\n", s->o.file_flush_interval_ms / 1000, s->o.file_flush_interval_ms % 1000);
     seconds(o, "drain_time", s->o.drain_time_s);
     seconds(o, "parent_shutdown_time", s->o.parent_shutdown_time_s);
     field(o, "mode", "Serve", true, false);

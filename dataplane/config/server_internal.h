@@ -38,6 +38,7 @@ struct weir_server {
     struct weir_names *names;
     struct weir_stats_registry *stats;
     struct weir_support_log *support; /* main's */
+    struct weir_log_sinks *log_sinks;
     struct weir_compile_env env;
     struct weir_compile_memory *memory; /* until the compile thread takes it */
     struct weir_compiler *compiler;
