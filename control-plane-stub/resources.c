@@ -246,22 +246,22 @@ const struct weir_plane_type *weir_plane_type_of(const struct weir_plane_set *s,
 
 enum weir_err weir_plane_resources_write(const struct weir_plane_resources *r, const char *file, struct weir_error *e)
 {
-    struct weir_json_out out = {0};
-    weir_json_out_add(&out, WEIR_STR("{\"resources\": ["));
+    struct weir_out out = {0};
+    weir_out_add(&out, WEIR_STR("{\"resources\": ["));
     for (size_t i = 0; i < r->common.count; i++) {
         const struct weir_plane_resource *one = r->common.list[i];
-        weir_json_out_add(&out, i > 0 ? WEIR_STR(",\n ") : WEIR_STR("\n "));
+        weir_out_add(&out, i > 0 ? WEIR_STR(",\n ") : WEIR_STR("\n "));
         if (weir_any_to_json(one->type_url, one->body, &(struct weir_json_options){.indent = 1, .level = 1}, &out)) continue;
-        weir_json_out_deinit(&out);
+        weir_out_deinit(&out);
         return weir_error_set(e, WEIR_ERR_INVALID, "%.*s: cannot be written as JSON", WEIR_STR_ARG(one->place));
     }
-    weir_json_out_add(&out, WEIR_STR("\n]}\n"));
+    weir_out_add(&out, WEIR_STR("\n]}\n"));
     char temporary[PATH_BYTES_MAX];
     FILE *f = NULL;
     bool written = snprintf(temporary, sizeof temporary, "%s.new", file) < (int)sizeof temporary &&
                    (f = fopen(temporary, "we")) != NULL && fwrite(out.p, 1, out.n, f) == out.n;
     if (f != NULL && fclose(f) != 0) written = false;
-    weir_json_out_deinit(&out);
+    weir_out_deinit(&out);
     if (written && rename(temporary, file) == 0) return WEIR_OK;
     return weir_error_set(e, WEIR_ERR_IO, "%s: cannot be written: %s", file, strerror(errno));
 }

@@ -125,27 +125,27 @@ void weir_plane_report(struct weir_plane_stream *s, const struct weir_plane_subs
                        const Google__Rpc__Status *error)
 {
     if (s->report == NULL) return;
-    struct weir_json_out line = {0};
+    struct weir_out line = {0};
     struct weir_str type = u->type_url;
     char version[17];
     weir_plane_version_print(u->version, version);
     if (weir_str_starts(type, google)) type = (struct weir_str){type.p + google.n, type.n - google.n};
-    weir_json_out_add(&line, error != NULL ? WEIR_STR("NACK node ") : WEIR_STR("ACK node "));
-    weir_json_out_string(&line, weir_str_of(s->node_id != NULL ? s->node_id : ""));
-    weir_json_out_add(&line, WEIR_STR(" type "));
-    weir_json_out_string(&line, type);
-    weir_json_out_add(&line, WEIR_STR(" version "));
-    weir_json_out_string(&line, weir_str_of(version));
-    weir_json_out_add(&line, WEIR_STR(" nonce "));
-    weir_json_out_string(&line, weir_str_of(nonce));
+    weir_out_add(&line, error != NULL ? WEIR_STR("NACK node ") : WEIR_STR("ACK node "));
+    weir_out_string(&line, weir_str_of(s->node_id != NULL ? s->node_id : ""));
+    weir_out_add(&line, WEIR_STR(" type "));
+    weir_out_string(&line, type);
+    weir_out_add(&line, WEIR_STR(" version "));
+    weir_out_string(&line, weir_str_of(version));
+    weir_out_add(&line, WEIR_STR(" nonce "));
+    weir_out_string(&line, weir_str_of(nonce));
     if (error != NULL) {
-        weir_json_out_add(&line, WEIR_STR(" reason "));
-        weir_json_out_string(&line, weir_str_of(error->message));
+        weir_out_add(&line, WEIR_STR(" reason "));
+        weir_out_string(&line, weir_str_of(error->message));
     }
-    weir_json_out_add(&line, WEIR_STR("\n"));
+    weir_out_add(&line, WEIR_STR("\n"));
     fwrite(line.p, 1, line.n, s->report);
     fflush(s->report);
-    weir_json_out_deinit(&line);
+    weir_out_deinit(&line);
 }
 
 static void keep_node(struct weir_plane_stream *s, const Envoy__Config__Core__V3__Node *node)
