@@ -137,9 +137,10 @@ enum weir_hello_state weir_hello_parse(const uint8_t *p, size_t n, uint8_t *scra
 {
     const uint8_t *message = NULL;
     size_t got = 0, at = 0, want = HANDSHAKE_HEAD;
+    if (n == 0) return WEIR_HELLO_MORE;
     if (n > WEIR_HELLO_WIRE_BYTES_MAX) n = WEIR_HELLO_WIRE_BYTES_MAX;
     for (;;) {
-        if (at > 0 && n - at == 0) break;
+        if (n == at) break;
         if (!may_be_record(p + at, n - at)) return WEIR_HELLO_NOT_TLS;
         if (n - at < RECORD_HEAD) break;
         size_t length = (size_t)p[at + 3] << 8 | p[at + 4];

@@ -57,6 +57,7 @@ struct weir_connection {
     struct weir_transport *transport;
     struct weir_worker *worker;
     struct weir_str server_name; /* SNI of the hello, also where TLS is passed through; empty: none. Lives with the connection */
+    const struct weir_address *direct_remote; /* the TCP peer, where a PROXY header named another client; NULL: transport->remote */
     uint64_t start_ns;
     void (*on_done)(struct weir_connection *c); /* the listener's, or a test's */
     void *states;  /* of all filters, one behind the other */

@@ -20,6 +20,7 @@
 #include "dataplane/limits.h"
 #include "dataplane/transport/hangup.h"
 #include "dataplane/transport/ops.h"
+#include "dataplane/transport/room.h"
 
 #define ROOM_BYTES_MIN 4096u  /* less than that left: a fresh block */
 #define WRITE_SLICES_MAX 64   /* one call */
@@ -38,11 +39,15 @@ struct weir_raw {
     char *failure_text;
     uint32_t read_bytes; /* what the next read asks for */
     uint32_t linger_ms;
+    uint32_t unread; /* of `held`, not counted as received until the next owner gets it */
     int connect_error;
     bool connecting, reading, polled, write_polled, eof, eof_told, fin_wanted, fin_sent, write_dead, flushed_wanted;
-    bool detached; /* finish() was called */
+    bool detached;  /* finish() was called */
+    bool unflushed; /* and the worker counts it as long as not all is written */
     bool closed;
 };
+
+static const struct weir_transport_ops raw_ops;
 
 static struct weir_raw *raw_of(struct weir_transport *t)
 {
@@ -60,11 +65,19 @@ static void destroy(struct weir_dead *d)
     free(r);
 }
 
+static void flushed(struct weir_raw *r)
+{
+    if (!r->unflushed) return;
+    r->unflushed = false;
+    r->t.worker->unflushed--;
+}
+
 static void close_now(struct weir_raw *r)
 {
     struct weir_worker *w = r->t.worker;
     if (r->closed) return;
     r->closed = true;
+    flushed(r);
     weir_timer_stop(&w->timers, &r->timer);
     weir_worker_undefer(&r->flush);
     weir_worker_undefer(&r->deliver);
@@ -113,34 +126,13 @@ static void tell_eof(struct weir_raw *r)
     end_if_done(r);
 }
 
-/* A block with room for at least ROOM_BYTES_MIN, as near to `want` as the shared block allows. */
-static struct weir_block *room_take(struct weir_worker *w, uint32_t want, uint8_t **at, uint32_t *n)
-{
-    if (want > WEIR_BLOCK_BYTES) {
-        struct weir_block *own = weir_block_create(&w->blocks, want);
-        *at = own->data;
-        *n = want;
-        return own;
-    }
-    if (w->room != NULL && w->room->refs == 1) w->room_used = 0;
-    if (w->room == NULL || w->room->capacity - w->room_used < ROOM_BYTES_MIN) {
-        if (w->room != NULL) weir_block_release(w->room);
-        w->room = weir_block_create(&w->blocks, WEIR_BLOCK_BYTES);
-        w->room_used = 0;
-    }
-    weir_block_acquire(w->room);
-    *at = w->room->data + w->room_used;
-    *n = w->room->capacity - w->room_used;
-    return w->room;
-}
-
 /* One read. `slice` owns a reference when n > 0. *full: the kernel may have more. Returns what recv did. */
 static ssize_t read_once(struct weir_raw *r, uint32_t want, struct weir_slice *slice, bool *full)
 {
     struct weir_worker *w = r->t.worker;
     uint8_t *at;
     uint32_t room;
-    struct weir_block *block = room_take(w, want, &at, &room);
+    struct weir_block *block = weir_room_take(w, want, ROOM_BYTES_MIN, &at, &room);
     ssize_t n;
     do {
         n = recv(h2o_socket_get_fd(r->socket), at, room, 0);
@@ -151,7 +143,7 @@ static ssize_t read_once(struct weir_raw *r, uint32_t want, struct weir_slice *s
         errno = error;
         return n;
     }
-    if (block == w->room) w->room_used += (uint32_t)n;
+    weir_room_use(w, block, (size_t)n);
     *full = (uint32_t)n == room;
     *slice = (struct weir_slice){at, (size_t)n, block};
     r->t.rx_bytes += (uint64_t)n;
@@ -224,7 +216,7 @@ static void on_socket_readable(h2o_socket_t *s, const char *err)
     }
     size_t budget = WEIR_READ_BUDGET_BYTES;
     bool full = true;
-    while (full && budget != 0 && !r->closed && r->reading && !r->detached) {
+    while (full && budget != 0 && !r->closed && r->reading && !r->detached && r->held.n == 0) {
         struct weir_slice bytes;
         ssize_t n = read_once(r, r->read_bytes, &bytes, &full);
         if (n <= 0) {
@@ -248,6 +240,8 @@ static void deliver(struct weir_deferred *d)
     if (r->held.n != 0) {
         struct weir_slice bytes = r->held;
         r->held = (struct weir_slice){0};
+        r->t.rx_bytes += r->unread;
+        r->unread = 0;
         r->t.events->on_read(r->t.owner, bytes);
         if (r->closed || r->detached) return;
     }
@@ -322,6 +316,7 @@ static void after_flush(struct weir_raw *r)
         r->fin_sent = true;
         (void)shutdown(h2o_socket_get_fd(r->socket), SHUT_WR);
         if (r->detached) {
+            flushed(r);
             if (r->linger_ms == 0) {
                 end(r, WEIR_CLOSE_REMOTE);
                 return;
@@ -472,6 +467,8 @@ static void raw_finish(struct weir_transport *t, uint32_t linger_ms)
         return;
     }
     r->detached = true;
+    r->unflushed = true;
+    t->worker->unflushed++;
     r->linger_ms = linger_ms;
     r->timer.on_due = on_linger_over;
     weir_timer_start(&t->worker->timers, &r->timer, linger_ms > STALL_MS_MIN ? linger_ms : STALL_MS_MIN);
@@ -482,6 +479,16 @@ static void raw_finish(struct weir_transport *t, uint32_t linger_ms)
     if (!r->eof) poll_reading(r, true);
     r->fin_wanted = true;
     flush_later(r);
+}
+
+void weir_raw_unread(struct weir_transport *t, struct weir_slice bytes)
+{
+    struct weir_raw *r = raw_of(t);
+    assert(t->ops == &raw_ops && r->held.n == 0 && !r->closed);
+    r->held = bytes;
+    r->unread = (uint32_t)bytes.n;
+    t->rx_bytes -= bytes.n;
+    if (r->reading) weir_worker_defer(t->worker, &r->deliver);
 }
 
 static void raw_idle(struct weir_transport *t)

@@ -12,6 +12,10 @@ struct weir_transport *weir_raw_accepted(struct weir_worker *w, int fd, const st
 struct weir_transport *weir_raw_connect(struct weir_worker *w, const struct weir_connect_options *o,
                                         const struct weir_transport_events *events, void *owner);
 
+/* Puts bytes that were read (and looked at) back before all others: the next owner gets them. Only when nothing is held, as
+ * inside on_read after reading was switched off. Takes the slice's reference. */
+void weir_raw_unread(struct weir_transport *t, struct weir_slice bytes);
+
 /* Keepalive of a socket, also of a listening one (accepted sockets inherit it). 0: the system's. */
 void weir_socket_keepalive(int fd, uint32_t probes, uint32_t time_s, uint32_t interval_s);
 

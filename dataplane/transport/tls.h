@@ -5,7 +5,7 @@
 #define WEIR_TRANSPORT_TLS_H
 
 #include "dataplane/base/error.h"
-#include "dataplane/base/regex.h"
+#include "dataplane/base/matcher.h"
 #include "dataplane/observe/stats.h"
 #include "dataplane/transport/transport.h"
 
@@ -16,16 +16,16 @@ enum weir_tls_version { WEIR_TLS_AUTO, WEIR_TLS_1_0, WEIR_TLS_1_1, WEIR_TLS_1_2,
 enum weir_san_type { WEIR_SAN_EMAIL = 1, WEIR_SAN_DNS, WEIR_SAN_URI, WEIR_SAN_IP };
 struct weir_san_match {
     enum weir_san_type type;
-    enum { WEIR_SAN_EXACT, WEIR_SAN_PREFIX, WEIR_SAN_SUFFIX, WEIR_SAN_CONTAINS, WEIR_SAN_REGEX } how;
-    bool ignore_case;
-    struct weir_str text;
-    struct weir_regex *regex; /* taken over */
+    struct weir_string_matcher matcher; /* an exact DNS name is also matched by a certificate's wildcard */
 };
 struct weir_tls_certificate {
     struct weir_str chain_pem, key_pem, password; /* PEM texts */
 };
-/* What compile_tls.c reads out of the API. Read during the create call only, unless said. */
+/* What compile_tls.c reads out of the API. */
 struct weir_tls_spec {
+    /* Lives as long as the context, which takes it over when its creation succeeds: everything the spec points to that is
+     * needed later (ALPN, names, matchers with their regular expressions) is in it. */
+    struct weir_arena *arena;
     enum weir_tls_version min, max;
     struct weir_str ciphers; /* OpenSSL's list for TLS 1.2 and below; empty: the default */
     struct weir_str groups, signature_algorithms; /* OpenSSL's lists; empty: the default */
@@ -44,7 +44,7 @@ struct weir_tls_spec {
     uint64_t session_timeout_s; /* 0: the default */
     /* Client. */
     struct weir_str sni;
-    bool auto_host_sni, auto_sni_san, no_resumption, allow_renegotiation;
+    bool auto_sni_san, no_resumption;
     /* "listener.ADDR.ssl." or "cluster.NAME.ssl."; registry NULL: no counters. */
     struct weir_stats_registry *stats;
     struct weir_str stat_prefix;

@@ -38,6 +38,7 @@ struct weir_worker {
     struct weir_list deferred, flushing, dead, locals;
     struct weir_block *room;      /* what sockets read into, shared by all of them: an idle one holds nothing */
     uint32_t room_used;
+    uint32_t unflushed; /* transports that were given up with bytes still to be written */
     struct weir_hangups *hangups; /* sockets that are not read for a while; made at first use */
     char date[32]; /* RFC 9110 IMF-fixdate of this second, for `date` headers */
     uint32_t date_length;
