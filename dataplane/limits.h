@@ -26,6 +26,9 @@
  * heads of the records it may be cut into. */
 #define WEIR_HELLO_BYTES_MAX 16384u
 #define WEIR_HELLO_WIRE_BYTES_MAX (WEIR_HELLO_BYTES_MAX + 4096u)
+/* All that may come before a filter chain is chosen, and a PROXY header of version 2 with what it carries. */
+#define WEIR_PEEK_BYTES_MAX 65536u
+#define WEIR_PROXY_HEADER_BYTES_MAX 16384u
 /* Inner nodes of one listener's chain match: the product of what its chains name. */
 #define WEIR_CHAIN_MATCH_NODES_MAX 1000000u
 

@@ -88,6 +88,12 @@ static const uint8_t *v4_bytes(const struct weir_address *a)
     return NULL;
 }
 
+bool weir_address_is_wildcard(const struct weir_address *a)
+{
+    if (a->any.sa_family == AF_INET) return a->v4.sin_addr.s_addr == htonl(INADDR_ANY);
+    return a->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr);
+}
+
 bool weir_address_is_loopback(const struct weir_address *a)
 {
     const uint8_t *v4 = v4_bytes(a);

@@ -27,6 +27,7 @@ bool weir_address_from(const struct sockaddr *sa, socklen_t length, struct weir_
 uint16_t weir_address_port(const struct weir_address *a); /* 0 for Unix */
 void weir_address_set_port(struct weir_address *a, uint16_t port);
 bool weir_address_is_ip(const struct weir_address *a);
+bool weir_address_is_wildcard(const struct weir_address *a); /* 0.0.0.0, :: */
 bool weir_address_is_loopback(const struct weir_address *a);
 /* RFC 1918, RFC 4193 and loopback: what Envoy calls an internal address by default. */
 bool weir_address_is_internal(const struct weir_address *a);
