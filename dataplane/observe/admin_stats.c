@@ -1,0 +1,100 @@
+/* Queries of /stats, and the answers in all forms. */
+#include "dataplane/observe/admin_stats.h"
+
+#include "dataplane/base/regex.h"
+#include "dataplane/observe/prometheus.h"
+#include "dataplane/observe/stats_text.h"
+
+#define ALL_TYPES (WEIR_STATS_COUNTERS | WEIR_STATS_GAUGES | WEIR_STATS_HISTOGRAMS | WEIR_STATS_TEXTS)
+
+static bool refuse(struct weir_admin_reply *reply, const char *why)
+{
+    reply->status = 400;
+    weir_out_add(&reply->body, weir_str_of(why));
+    return false;
+}
+
+static bool types_parse(struct weir_str s, struct weir_stats_query *q)
+{
+    static const struct {
+        struct weir_str name;
+        unsigned types;
+    } all[] = {{WEIR_STR_INIT("Counters"), WEIR_STATS_COUNTERS},     {WEIR_STR_INIT("Gauges"), WEIR_STATS_GAUGES},
+               {WEIR_STR_INIT("Histograms"), WEIR_STATS_HISTOGRAMS}, {WEIR_STR_INIT("TextReadouts"), WEIR_STATS_TEXTS},
+               {WEIR_STR_INIT("All"), ALL_TYPES}};
+    q->types = ALL_TYPES;
+    if (s.p == NULL) return true;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (!weir_str_eq(s, all[i].name)) continue;
+        q->types = all[i].types;
+        return true;
+    }
+    return false;
+}
+
+static bool buckets_parse(struct weir_str s, struct weir_stats_query *q)
+{
+    if (s.n == 0 || weir_str_eq(s, WEIR_STR("none"))) return true;
+    if (weir_str_eq(s, WEIR_STR("cumulative"))) q->buckets = WEIR_BUCKETS_CUMULATIVE;
+    else if (weir_str_eq(s, WEIR_STR("disjoint"))) q->buckets = WEIR_BUCKETS_DISJOINT;
+    else if (weir_str_eq(s, WEIR_STR("summary"))) q->summary = true;
+    else return false;
+    return true;
+}
+
+/* False: refused. The filter lives in r->arena. */
+static bool query_parse(const struct weir_admin_request *r, struct weir_stats_query *q, struct weir_admin_reply *reply)
+{
+    *q = (struct weir_stats_query){.used_only = weir_admin_param(r, WEIR_STR("usedonly")).p != NULL,
+                                   .text_readouts = weir_admin_param(r, WEIR_STR("text_readouts")).p != NULL};
+    struct weir_str filter = weir_admin_param(r, WEIR_STR("filter"));
+    struct weir_error error = {0};
+    if (filter.n != 0 && weir_regex_compile_into(r->arena, filter, 0, &error, &q->filter) != WEIR_OK) {
+        static const char marker[] = "regular expression: "; /* RE2's own words stand behind it, as Envoy prints them */
+        const char *why = strstr(error.text, marker);
+        reply->status = 400;
+        weir_out_printf(&reply->body, "Invalid re2 regex: %s", why != NULL ? why + sizeof(marker) - 1 : error.text);
+        return false;
+    }
+    if (!types_parse(weir_admin_param(r, WEIR_STR("type")), q)) return refuse(reply, "invalid &type= param");
+    if (!buckets_parse(weir_admin_param(r, WEIR_STR("histogram_buckets")), q))
+        return refuse(reply, "usage: /stats?histogram_buckets=(cumulative|disjoint|none|summary)\n\n");
+    /* No stat is hidden. */
+    if (weir_str_eq(weir_admin_param(r, WEIR_STR("hidden")), WEIR_STR("only"))) q->types = 0;
+    return true;
+}
+
+void weir_admin_stats_prometheus(struct weir_stats_registry *stats, const struct weir_admin_request *r,
+                                 struct weir_admin_reply *reply)
+{
+    struct weir_stats_query q;
+    if (query_parse(r, &q, reply)) weir_prometheus_print(stats, &q, &reply->body);
+}
+
+void weir_admin_stats(struct weir_stats_registry *stats, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_stats_query q;
+    struct weir_str format = weir_admin_param(r, WEIR_STR("format"));
+    bool json = weir_str_eq(format, WEIR_STR("json")), prometheus = weir_str_eq(format, WEIR_STR("prometheus"));
+    bool text = format.n == 0 || weir_str_eq(format, WEIR_STR("text")) || weir_str_eq(format, WEIR_STR("html")) ||
+                weir_str_eq(format, WEIR_STR("active-html"));
+    if (!json && !prometheus && !text) {
+        (void)refuse(reply, "usage: /stats?format=(html|active-html|json|prometheus|text)\n\n");
+        return;
+    }
+    if (!query_parse(r, &q, reply)) return;
+    if (json) {
+        reply->content_type = WEIR_ADMIN_JSON;
+        weir_stats_print_json(stats, &q, &reply->body);
+    } else if (prometheus) {
+        weir_prometheus_print(stats, &q, &reply->body);
+    } else {
+        weir_stats_print_text(stats, &q, &reply->body);
+    }
+}
+
+void weir_admin_reset_counters(struct weir_stats_registry *stats, struct weir_admin_reply *reply)
+{
+    weir_stats_reset_counters(stats);
+    weir_out_add(&reply->body, WEIR_STR("OK\n"));
+}

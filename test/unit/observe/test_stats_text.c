@@ -1,0 +1,189 @@
+/* observe/stats_text.c, stats_query.c, prometheus.c */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "dataplane/base/regex.h"
+#include "dataplane/observe/prometheus.h"
+#include "dataplane/observe/stats_text.h"
+
+#define S WEIR_STR
+#define ALL 15
+
+enum { TOTAL, ACTIVE, MS };
+static const struct weir_stat_desc descs[] = {{"total", WEIR_COUNTER}, {"active", WEIR_GAUGE}, {"length_ms", WEIR_HISTOGRAM}};
+
+static struct weir_stats_registry *r;
+static struct weir_stats *a, *b;
+
+static int setup(void **state)
+{
+    (void)state;
+    r = weir_stats_registry_create(1);
+    a = weir_stats_acquire(r, S("cluster.a."), descs, 3);
+    b = weir_stats_acquire(r, S("cluster.b."), descs, 3);
+    weir_stat_add(weir_stats_shard(a, 0), TOTAL, 3);
+    weir_stat_set(weir_stats_shard(b, 0), ACTIVE, -2);
+    weir_stat_inc_named(weir_stats_shard(b, 0), S("upstream_rq_200"));
+    weir_stats_set_text(r, S("cluster_manager.cds.version_text"), S("c1"));
+    return 0;
+}
+static int teardown(void **state)
+{
+    (void)state;
+    weir_stats_release(a);
+    weir_stats_release(b);
+    weir_stats_registry_destroy(r);
+    return 0;
+}
+
+static void assert_output(void (*print)(struct weir_stats_registry *, const struct weir_stats_query *, struct weir_out *),
+                          const struct weir_stats_query *q, const char *want)
+{
+    struct weir_out out = {0};
+    print(r, q, &out);
+    if (!weir_str_eq((struct weir_str){out.p, out.n}, weir_str_of(want))) fail_msg("\n%s\nnot\n%s", out.p != NULL ? out.p : "", want);
+    weir_out_deinit(&out);
+}
+
+static void test_text_before_the_first_flush(void **state)
+{
+    (void)state;
+    struct weir_stats_query q = {.types = ALL};
+    assert_output(weir_stats_print_text, &q,
+                  "cluster_manager.cds.version_text: \"c1\"\n"
+                  "cluster.a.active: 0\ncluster.a.total: 3\ncluster.b.active: -2\ncluster.b.total: 0\ncluster.b.upstream_rq_200: 1\n"
+                  "cluster.a.length_ms: No recorded values\ncluster.b.length_ms: No recorded values\n");
+}
+
+static void test_used_only_types_and_filter(void **state)
+{
+    (void)state;
+    struct weir_stats_query q = {.types = WEIR_STATS_COUNTERS, .used_only = true};
+    assert_output(weir_stats_print_text, &q, "cluster.a.total: 3\ncluster.b.upstream_rq_200: 1\n");
+    struct weir_regex *filter;
+    assert_int_equal(weir_regex_compile(S("b\\..*c"), 0, NULL, &filter), WEIR_OK); /* anywhere in the name */
+    q = (struct weir_stats_query){.types = ALL, .filter = filter};
+    assert_output(weir_stats_print_text, &q, "cluster.b.active: -2\n");
+    weir_regex_destroy(filter);
+}
+
+static void test_quantiles_and_buckets_as_text(void **state)
+{
+    (void)state;
+    weir_stat_record(weir_stats_shard(a, 0), MS, 0);
+    weir_stat_record(weir_stats_shard(a, 0), MS, 1);
+    weir_stats_flush(r);
+    weir_stats_flush(r); /* nothing new: an empty interval */
+    struct weir_stats_query q = {.types = WEIR_STATS_HISTOGRAMS, .used_only = true};
+    assert_output(weir_stats_print_text, &q,
+                  "cluster.a.length_ms: P0(nan,0) P25(nan,0) P50(nan,0) P75(nan,1.05) P90(nan,1.08) P95(nan,1.09) P99(nan,1.098) "
+                  "P99.5(nan,1.099) P99.9(nan,1.0998) P100(nan,1.1)\n");
+    weir_stat_record(weir_stats_shard(a, 0), MS, 2000000);
+    weir_stats_flush(r);
+    q.buckets = WEIR_BUCKETS_CUMULATIVE;
+    assert_output(weir_stats_print_text, &q,
+                  "cluster.a.length_ms: B0.5(0,1) B1(0,2) B5(0,2) B10(0,2) B25(0,2) B50(0,2) B100(0,2) B250(0,2) B500(0,2) B1000(0,2) "
+                  "B2500(0,2) B5000(0,2) B10000(0,2) B30000(0,2) B60000(0,2) B300000(0,2) B600000(0,2) B1.8e+06(0,2) B3.6e+06(1,3)\n");
+    q.buckets = WEIR_BUCKETS_DISJOINT;
+    assert_output(weir_stats_print_text, &q,
+                  "cluster.a.length_ms: B0.5(0,1) B1(0,1) B5(0,0) B10(0,0) B25(0,0) B50(0,0) B100(0,0) B250(0,0) B500(0,0) B1000(0,0) "
+                  "B2500(0,0) B5000(0,0) B10000(0,0) B30000(0,0) B60000(0,0) B300000(0,0) B600000(0,0) B1.8e+06(0,0) B3.6e+06(1,1)\n");
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    struct weir_stats_query q = {.types = WEIR_STATS_COUNTERS | WEIR_STATS_TEXTS, .used_only = true};
+    assert_output(weir_stats_print_json, &q,
+                  "{\"stats\":[{\"name\":\"cluster_manager.cds.version_text\",\"value\":\"c1\"},{\"name\":\"cluster.a.total\",\"value\":3},"
+                  "{\"name\":\"cluster.b.upstream_rq_200\",\"value\":1}]}");
+    weir_stat_record(weir_stats_shard(a, 0), MS, 0);
+    weir_stats_flush(r);
+    weir_stats_flush(r);
+    q.types = WEIR_STATS_HISTOGRAMS;
+    assert_output(weir_stats_print_json, &q,
+                  "{\"stats\":[{\"histograms\":{\"supported_quantiles\":[0,25,50,75,90,95,99,99.5,99.9,100],\"computed_quantiles\":["
+                  "{\"name\":\"cluster.a.length_ms\",\"values\":[{\"cumulative\":0,\"interval\":null},{\"cumulative\":0,\"interval\":null},"
+                  "{\"cumulative\":0,\"interval\":null},{\"cumulative\":0,\"interval\":null},{\"cumulative\":0,\"interval\":null},"
+                  "{\"cumulative\":0,\"interval\":null},{\"cumulative\":0,\"interval\":null},{\"cumulative\":0,\"interval\":null},"
+                  "{\"cumulative\":0,\"interval\":null},{\"cumulative\":0,\"interval\":null}]}]}}]}");
+    q.types = 0;
+    assert_output(weir_stats_print_json, &q, "{\"stats\":[]}");
+}
+
+static void test_prometheus_groups_the_samples_of_a_metric(void **state)
+{
+    (void)state;
+    struct weir_stats_query q = {.types = WEIR_STATS_COUNTERS | WEIR_STATS_GAUGES};
+    assert_output(weir_prometheus_print, &q,
+                  "# TYPE envoy_cluster_total counter\n"
+                  "envoy_cluster_total{envoy_cluster_name=\"a\"} 3\nenvoy_cluster_total{envoy_cluster_name=\"b\"} 0\n"
+                  "# TYPE envoy_cluster_upstream_rq counter\n"
+                  "envoy_cluster_upstream_rq{envoy_response_code=\"200\",envoy_cluster_name=\"b\"} 1\n"
+                  "# TYPE envoy_cluster_active gauge\n"
+                  "envoy_cluster_active{envoy_cluster_name=\"a\"} 0\nenvoy_cluster_active{envoy_cluster_name=\"b\"} -2\n");
+    q = (struct weir_stats_query){.types = WEIR_STATS_TEXTS, .text_readouts = true};
+    assert_output(weir_prometheus_print, &q,
+                  "# TYPE envoy_cluster_manager_cds_version_text gauge\nenvoy_cluster_manager_cds_version_text{text_value=\"c1\"} 0\n");
+}
+
+static void test_prometheus_histograms(void **state)
+{
+    (void)state;
+    weir_stat_record(weir_stats_shard(a, 0), MS, 3);
+    weir_stats_flush(r);
+    struct weir_stats_query q = {.types = WEIR_STATS_HISTOGRAMS, .used_only = true};
+    struct weir_out out = {0};
+    weir_prometheus_print(r, &q, &out);
+    static const char *const lines[] = {
+        "# TYPE envoy_cluster_length_ms histogram\n",
+        "\nenvoy_cluster_length_ms_bucket{envoy_cluster_name=\"a\",le=\"1\"} 0\n",
+        "\nenvoy_cluster_length_ms_bucket{envoy_cluster_name=\"a\",le=\"5\"} 1\n",
+        "\nenvoy_cluster_length_ms_bucket{envoy_cluster_name=\"a\",le=\"3600000\"} 1\n",
+        "\nenvoy_cluster_length_ms_bucket{envoy_cluster_name=\"a\",le=\"+Inf\"} 1\n",
+        "\nenvoy_cluster_length_ms_sum{envoy_cluster_name=\"a\"} 3\n",
+        "\nenvoy_cluster_length_ms_count{envoy_cluster_name=\"a\"} 1\n"};
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        if (strstr(out.p, lines[i]) == NULL) fail_msg("no line %s in\n%s", lines[i], out.p);
+    weir_out_deinit(&out);
+    q.summary = true;
+    weir_prometheus_print(r, &q, &out);
+    assert_non_null(strstr(out.p, "# TYPE envoy_cluster_length_ms summary\nenvoy_cluster_length_ms{envoy_cluster_name=\"a\",quantile=\"0\"} 3\n"));
+    assert_non_null(strstr(out.p, "{envoy_cluster_name=\"a\",quantile=\"0.995\"} "));
+    weir_out_deinit(&out);
+}
+
+static void test_nested_sets_come_out_in_the_order_of_names(void **state)
+{
+    (void)state;
+    static const struct weir_stat_desc z[] = {{"z", WEIR_COUNTER}}, q_descs[] = {{"q.z", WEIR_COUNTER}};
+    struct weir_stats *sets[] = {weir_stats_acquire(r, S("http.p."), z, 1), weir_stats_acquire(r, S("http.p.rds.r."), z, 1),
+                                 weir_stats_acquire(r, S("http.p."), q_descs, 1), weir_stats_acquire(r, S("http.p1."), z, 1)};
+    struct weir_regex *filter;
+    assert_int_equal(weir_regex_compile(S("^http"), 0, NULL, &filter), WEIR_OK);
+    struct weir_stats_query q = {.types = ALL, .filter = filter};
+    assert_output(weir_stats_print_text, &q, "http.p.q.z: 0\nhttp.p.rds.r.z: 0\nhttp.p.z: 0\nhttp.p1.z: 0\n");
+    weir_regex_destroy(filter);
+    for (int i = 0; i < 4; i++)
+        weir_stats_release(sets[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_text_before_the_first_flush, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_used_only_types_and_filter, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_quantiles_and_buckets_as_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_prometheus_groups_the_samples_of_a_metric, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_prometheus_histograms, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nested_sets_come_out_in_the_order_of_names, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
