@@ -69,6 +69,8 @@ size_t weir_publisher_count(const struct weir_publisher *p, enum weir_resource_t
 enum weir_err weir_publisher_bind_error(const struct weir_publisher *p, struct weir_error *e) WEIR_MUST_USE;
 /* Where a listener is bound (port 0 resolved), NULL while it is not. */
 const struct weir_address *weir_publisher_listener_address(struct weir_publisher *p, struct weir_str name);
+/* The shared part of an active cluster, borrowed for the turn; NULL: not active. */
+struct weir_cluster_shared *weir_publisher_cluster(struct weir_publisher *p, const struct weir_record *r);
 /* Drops what a stopped worker holds of the published route tables and runtime. */
 void weir_publish_worker_deinit(struct weir_worker *w);
 void weir_publisher_set_runtime(struct weir_publisher *p, struct weir_runtime *runtime); /* to every worker; keeps no reference */

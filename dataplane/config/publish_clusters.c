@@ -214,3 +214,10 @@ const char *weir_publish_cluster_waits(const struct weir_record *r)
     if (e == NULL || !e->waits) return NULL;
     return e->eds != NULL ? "its endpoints (EDS)" : "the first DNS answers of its endpoints";
 }
+
+struct weir_cluster_shared *weir_publisher_cluster(struct weir_publisher *p, const struct weir_record *r)
+{
+    const struct entry *e = r->entry;
+    (void)p;
+    return e != NULL && r->active != NULL ? e->shared : NULL;
+}

@@ -6,6 +6,7 @@
 
 #include "dataplane/base/log.h"
 #include "dataplane/base/str.h"
+#include "dataplane/config/clusters_page.h"
 #include "dataplane/config/config_dump.h"
 #include "dataplane/config/server_internal.h"
 #include "dataplane/listener/listener.h"
@@ -309,7 +310,14 @@ static void config_dump(void *ctx, const struct weir_admin_request *r, struct we
     weir_config_dump(s, r, reply);
 }
 
+static void clusters(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    weir_clusters_page(s, r, reply);
+}
+
 static const struct weir_admin_page pages[] = {
+    {"/clusters", "upstream cluster status (?format=json, ?filter=)", false, clusters},
     {"/config_dump", "dump current configurations (?resource=, ?mask=, ?name_regex=, ?include_eds)", false, config_dump},
     {"/healthcheck/fail", "cause the server to fail health checks", true, healthcheck_fail},
     {"/healthcheck/ok", "cause the server to pass health checks", true, healthcheck_ok},

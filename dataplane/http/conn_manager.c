@@ -7,8 +7,6 @@
 #include "dataplane/http/connection.h"
 #include "dataplane/http/stream.h"
 
-#define LINGER_MS 5000u /* how long a client may take to read the last answer after our FIN */
-
 static bool is_h1(const struct weir_http_connection *c)
 {
     return c->codec == NULL || c->codec->kind == WEIR_CODEC_H1;
@@ -81,8 +79,9 @@ static void close_now(struct weir_http_connection *c)
 static void finish(struct weir_http_connection *c)
 {
     struct weir_transport *t = c->transport;
+    uint64_t linger_ms = c->home->delayed_close_timeout_ms;
     end(c, WEIR_STR(""));
-    weir_transport_finish(t, LINGER_MS);
+    weir_transport_finish(t, (uint32_t)(linger_ms < UINT32_MAX ? linger_ms : UINT32_MAX));
 }
 
 /* Writing. */

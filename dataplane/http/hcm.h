@@ -3,6 +3,7 @@
 #ifndef WEIR_HTTP_HCM_H
 #define WEIR_HTTP_HCM_H
 
+#include "dataplane/base/substitution.h"
 #include "dataplane/codec/codec.h"
 #include "dataplane/http/filter.h"
 #include "dataplane/http/http_stats.h"
@@ -33,28 +34,21 @@ struct weir_request_match {
 };
 /* A writer of access logs; called once when the stream has ended. */
 struct weir_access_sink {
-    void (*write)(const void *config, struct weir_worker *w, const struct weir_request *r);
+    void (*write)(const void *config, struct weir_worker *w, const struct weir_request *r, struct weir_str local_reply_body);
     const void *config;
-};
-
-/* SubstitutionFormatString. */
-struct weir_body_format {
-    const struct weir_format *format; /* NULL: the body as it is */
-    struct weir_str content_type;     /* empty: text/plain, or application/json when `json` */
-    bool json;
 };
 struct weir_reply_mapper { /* ResponseMapper: the first that hits */
     struct weir_request_match match;
     uint32_t status; /* 0: as it is */
     bool has_body;
     struct weir_str body;
-    struct weir_body_format format; /* format NULL: LocalReplyConfig.body_format */
+    const struct weir_substitution *format; /* NULL: LocalReplyConfig.body_format */
     struct weir_header_rules rules;
 };
 struct weir_reply_config {
     uint32_t mapper_count;
     const struct weir_reply_mapper *mappers;
-    struct weir_body_format format;
+    const struct weir_substitution *format; /* NULL: the body as it is */
 };
 
 enum weir_hcm_codec { WEIR_HCM_AUTO, WEIR_HCM_HTTP1, WEIR_HCM_HTTP2 };
@@ -79,7 +73,9 @@ struct weir_hcm {
 
     /* Times in milliseconds, 0: none. */
     uint64_t request_timeout_ms, request_headers_timeout_ms, stream_idle_timeout_ms, idle_timeout_ms, max_connection_duration_ms;
-    uint64_t max_stream_duration_ms, drain_timeout_ms, delayed_close_timeout_ms;
+    uint64_t max_stream_duration_ms, drain_timeout_ms;
+    uint64_t delayed_close_timeout_ms; /* how long a client may still send after our FIN; 0: not at all */
+    uint64_t h2_ping_interval_ms, h2_ping_timeout_ms, h2_ping_idle_ms; /* Http2ProtocolOptions.connection_keepalive */
     uint32_t max_requests_per_connection;
 
     /* Who the client is, and what is said of it upstream. */

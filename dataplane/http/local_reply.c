@@ -67,7 +67,7 @@ static const struct weir_reply_mapper *find_mapper(struct weir_stream *s)
 static void reshape(struct weir_stream *s, struct weir_headers *h, struct shape *shape)
 {
     const struct weir_reply_config *config = &s->hcm->local_reply;
-    const struct weir_body_format *format = &config->format;
+    const struct weir_substitution *format = config->format;
     const struct weir_reply_mapper *mapper = find_mapper(s);
     if (mapper != NULL) {
         if (mapper->status != 0) {
@@ -77,16 +77,15 @@ static void reshape(struct weir_stream *s, struct weir_headers *h, struct shape 
         }
         if (mapper->has_body) shape->body = mapper->body;
         weir_header_rules_apply(&mapper->rules, &s->request, h);
-        if (mapper->format.format != NULL) format = &mapper->format;
+        if (mapper->format != NULL) format = mapper->format;
     }
-    if (format->format == NULL) return;
+    s->local_reply_body = shape->body;
+    if (format == NULL) return;
     struct weir_text text = {.arena = s->arena};
-    weir_format_print(format->format, &s->request, shape->body, WEIR_STR("-"), &text);
-    shape->json = format->json;
-    if (format->json) weir_text_add(&text, WEIR_STR("\n"));
+    weir_substitution_print(format, &s->request, shape->body, &text);
+    shape->json = weir_substitution_is_json(format);
     shape->body = (struct weir_str){text.p, text.n};
-    shape->content_type = format->content_type;
-    if (shape->content_type.n == 0) shape->content_type = format->json ? WEIR_STR("application/json") : WEIR_STR("text/plain");
+    shape->content_type = weir_substitution_content_type(format);
 }
 static void grpc_headers(struct weir_stream *s, struct weir_headers *h, const struct shape *shape, int grpc_status)
 {

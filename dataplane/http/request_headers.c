@@ -231,6 +231,8 @@ void weir_stream_mutate_request(struct weir_stream *s)
     } else {
         uint8_t untrusted = edge ? EXTERNAL | EDGE : EXTERNAL;
         if (has_class(h, untrusted)) drop_classes(h, untrusted);
+        for (uint32_t i = 0; s->routes != NULL && i < s->routes->internal_only_count; i++)
+            weir_headers_remove_name(h, s->routes->internal_only[i]);
     }
     if (hcm->add_user_agent) add_user_agent(s, h);
     if (hcm->via.n > 0) append_via(s, h);

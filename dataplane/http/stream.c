@@ -63,7 +63,10 @@ static void destroy(struct weir_stream *s)
     weir_stat_add(s->stats, WEIR_HTTP_RQ_ACTIVE, -1);
     weir_stat_record(s->stats, WEIR_HTTP_RQ_TIME, (r->end_ns - r->start_ns) / 1000000u);
     if (s->upgrade_counted) weir_stat_add(s->stats, WEIR_HTTP_CX_UPGRADES_ACTIVE, -1);
-    for (uint32_t i = 0; i < s->hcm->access_log_count; i++) s->hcm->access_logs[i].write(s->hcm->access_logs[i].config, w, r);
+    for (uint32_t i = 0; i < s->hcm->access_log_count; i++) {
+        const struct weir_access_sink *log = &s->hcm->access_logs[i];
+        log->write(log->config, w, r, s->local_reply_body);
+    }
     weir_chain_destroy(s);
     if (s->cluster != NULL) weir_cluster_release(s->cluster);
     if (s->route_pin != NULL) weir_pin_release(s->route_pin);

@@ -60,6 +60,7 @@ struct weir_stream {
     bool told_blocked;    /* the filters know that the response is blocked */
     bool reply_pending;   /* asked for inside a response pass */
     struct weir_local_reply pending_reply;
+    struct weir_str local_reply_body; /* %LOCAL_REPLY_BODY% */
 };
 
 /* Names itself to the codec's stream. */

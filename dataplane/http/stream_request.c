@@ -172,8 +172,8 @@ void weir_stream_on_request_headers(struct weir_stream *s, struct weir_headers *
     weir_stream_timeouts_headers_done(s);
     answer_expect(s);
     if (!check_host(s) || !check_path(s)) return;
-    weir_stream_mutate_request(s);
     find_table(s);
+    weir_stream_mutate_request(s);
     find_route(s);
 
     const struct weir_hcm_chain *filters = &s->hcm->filters;

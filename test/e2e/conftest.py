@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
+import peers  # noqa: E402
 from support import h2peer, process, tls, upstream, websocket  # noqa: E402
 from support.grpc_echo import EchoServer  # noqa: E402
 from support.weir import Weir  # noqa: E402
@@ -102,3 +103,14 @@ def authority(tmp_path_factory):
 def server_certificate(authority):
     """For localhost, 127.0.0.1 and a.test."""
     return authority.issue("server", "DNS:localhost", "DNS:a.test", "IP:127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def real_envoy():
+    """Path of the real Envoy's program; skips the test where it can not be had, unless that is mandatory."""
+    try:
+        return peers.envoy()
+    except peers.Unavailable as unavailable:
+        if peers.mandatory():
+            pytest.fail(str(unavailable))
+        pytest.skip(str(unavailable))

@@ -33,9 +33,12 @@ class Program:
         self.log_path = self.workdir / f"{name}-{id(self):x}.log"
         self.process = None
 
+    def command_line(self):
+        return command_line(self.name, *self.args)
+
     def start(self):
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(command_line(self.name, *self.args), stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen(self.command_line(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=subprocess.STDOUT, env=self.env, cwd=self.workdir)
         return self
 

@@ -363,9 +363,8 @@ static void test_disabled_filters_are_on_only_where_a_route_says_so(void **state
                                    .max_stream_duration_ms = UINT64_MAX,
                                    .grpc_timeout_header_max_ms = UINT64_MAX,
                                    .filter_configs = &all};
-        r.route.route = &route;
-        r.hcm->routes = (const struct weir_route_table *)(const void *)&r;
-        rig_connect(&r);
+        rig_use_route(&r, &route);
+            rig_connect(&r);
         rig_send_text(&r, "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         rig_assert_log(&r, on == 1 ? "a.h! up.h! a.H a.D2!" : "up.h!");
         rig_deinit(&r);

@@ -1,7 +1,9 @@
 /* http/local_reply.c and http/response_headers.c */
 #include "dataplane/http/local_reply.h"
 
+#include "google/protobuf/struct.pb-c.h"
 #include "test/unit/support/http_rig.h"
+#include "test/unit/support/pb_text.h"
 
 static struct weir_local_reply teapot = {.status = 503, .grpc_status = -1, .body = WEIR_STR_INIT("no \"1\"\n"), .details = WEIR_STR_INIT("why")};
 static enum weir_verdict reply_headers(struct weir_stream *s, struct weir_filter *f, bool end)
@@ -101,23 +103,25 @@ static void test_mappers_and_formats(void **state)
     struct weir_compile compile = {0};
     struct weir_error error;
     struct weir_arena arena = {0};
-    compile.arena = &arena;
+    compile.arena = compile.scratch = &arena;
     compile.error = &error;
-    struct weir_format *json, *text;
-    assert_int_equal(weir_format_compile(&compile, "f", WEIR_STR("{\"b\":\"%LOCAL_REPLY_BODY%\",\"c\":%RESPONSE_CODE%}"), &json), WEIR_OK);
-    assert_int_equal(weir_format_compile(&compile, "f", WEIR_STR("E %RESPONSE_CODE% %LOCAL_REPLY_BODY%\n"), &text), WEIR_OK);
+    const struct weir_substitution *json, *text;
+    ProtobufCMessage *pb = pb_text(&arena, &google__protobuf__struct__descriptor,
+                                        "{'b': '%LOCAL_REPLY_BODY%', 'c': '%RESPONSE_CODE%'}");
+    assert_int_equal(weir_substitution_json(&compile, "f", pb, &json), WEIR_OK);
+    assert_int_equal(weir_substitution_text(&compile, "f", WEIR_STR("E %RESPONSE_CODE% %LOCAL_REPLY_BODY%\n"), &text), WEIR_OK);
     struct weir_reply_mapper mapper = {
         .match = {.hit = status_is, .config = &status}, .status = 500, .rules = {.count = 1, .at = &rule}};
     struct rig r;
     start(&r, 503, -1, "oops");
-    r.hcm->local_reply = (struct weir_reply_config){.mapper_count = 1, .mappers = &mapper, .format = {.format = json, .json = true}};
+    r.hcm->local_reply = (struct weir_reply_config){.mapper_count = 1, .mappers = &mapper, .format = json};
     assert_string_equal(get(&r, ""), "HTTP/1.1 500 Internal Server Error\r\nx-lr: 1\r\ncontent-length: 21\r\ncontent-type: application/json\r\n"
                                      RIG_TAIL "\r\n{\"b\":\"oops\",\"c\":500}\n");
     assert_string_equal(get(&r, GRPC), "HTTP/1.1 200 OK\r\nx-lr: 1\r\ncontent-type: application/grpc\r\ngrpc-status: 2\r\n"
                                        "grpc-message: {\"b\":\"oops\",\"c\":500}\r\n" RIG_TAIL "content-length: 0\r\n\r\n");
     rig_deinit(&r);
     start(&r, 404, -1, "");
-    r.hcm->local_reply = (struct weir_reply_config){.mapper_count = 1, .mappers = &mapper, .format = {.format = text}};
+    r.hcm->local_reply = (struct weir_reply_config){.mapper_count = 1, .mappers = &mapper, .format = text};
     assert_string_equal(get(&r, ""), "HTTP/1.1 404 Not Found\r\ncontent-length: 7\r\ncontent-type: text/plain\r\n" RIG_TAIL "\r\nE 404 \n");
     assert_string_equal(get(&r, GRPC), "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 12\r\ngrpc-message: E 404 %0A\r\n"
                                        RIG_TAIL "content-length: 0\r\n\r\n");

@@ -146,10 +146,9 @@ static void test_a_route_has_its_own_times(void **state)
     struct weir_route route = {.idle_timeout_ms = 200, .max_stream_duration_ms = UINT64_MAX, .grpc_timeout_header_max_ms = UINT64_MAX};
     struct rig r;
     start(&r);
-    r.hcm->routes = (const struct weir_route_table *)(const void *)&r;
     r.hcm->stream_idle_timeout_ms = 600;
     r.hcm->max_stream_duration_ms = 1000;
-    r.route.route = &route;
+    rig_use_route(&r, &route);
     rig_connect(&r);
     rig_send_text(&r, GET);
     rig_advance(&r, 201);
@@ -179,8 +178,7 @@ static void test_grpc_timeout_header_where_the_route_allows_it(void **state)
                                    .grpc_timeout_header_offset_ms = rows[i].offset};
         struct rig r;
         start(&r);
-        r.hcm->routes = (const struct weir_route_table *)(const void *)&r;
-        r.route.route = &route;
+            rig_use_route(&r, &route);
         rig_connect(&r);
         char request[256];
         int n = snprintf(request, sizeof(request), "GET / HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\ngrpc-timeout: %s\r\n\r\n",

@@ -256,10 +256,10 @@ static const struct weir_transport_ops transport_ops = {
 
 /* ---- the rig ---- */
 
-static void write_access(const void *config, struct weir_worker *w, const struct weir_request *q)
+static void write_access(const void *config, struct weir_worker *w, const struct weir_request *q, struct weir_str local_reply_body)
 {
     struct rig *r = (struct rig *)(uintptr_t)config;
-    (void)w;
+    (void)w, (void)local_reply_body;
     static const char *const flags[] = {
 #define X(id, s, l) s,
         WEIR_RESPONSE_FLAGS(X)
@@ -300,6 +300,7 @@ void rig_init(struct rig *r)
         .route_table_slot = 0,
         .filters = {.at = r->filters},
         .drain_timeout_ms = 5000,
+        .delayed_close_timeout_ms = 1000,
         .server_name = WEIR_STR("weir"),
         .access_log_count = 1,
         .access_logs = sink,
@@ -327,6 +328,11 @@ struct probe *rig_probe(struct rig *r, const char *name)
     *p = (struct probe){.rig = r, .name = name};
     rig_add_filter(r, &probe_filter, p);
     return p;
+}
+void rig_use_route(struct rig *r, const struct weir_route *route)
+{
+    r->route.route = route;
+    r->hcm->routes = &r->table;
 }
 static void on_done(struct weir_connection *c)
 {
@@ -454,7 +460,7 @@ __attribute__((weak)) void weir_route_find(const struct weir_route_table *t, con
                                            const struct weir_runtime *runtime, struct weir_route_result *out)
 {
     (void)q, (void)runtime;
-    *out = ((const struct rig *)(const void *)t)->route;
+    *out = WEIR_CONTAINER_OF(t, struct rig, table)->route;
 }
 __attribute__((weak)) struct weir_str weir_route_table_name(const struct weir_route_table *t)
 {
