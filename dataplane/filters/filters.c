@@ -6,6 +6,7 @@
 
 static const struct weir_http_filter *const filters[] = {
     &weir_filter_header_mutation,
+    &weir_filter_router,
 };
 
 const struct weir_http_filter *weir_http_filter_of_type(const ProtobufCMessageDescriptor *type)

@@ -2,6 +2,7 @@
 #include "dataplane/filters/router.h"
 
 #include "dataplane/base/pb_names.h"
+#include "dataplane/filters/filters.h"
 
 static const struct weir_stat_desc stat_descs[WEIR_RS_COUNT] = {
 #define X(name) [WEIR_RS_##name] = {#name, WEIR_COUNTER},

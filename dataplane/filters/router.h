@@ -74,7 +74,7 @@ struct weir_router {
     struct weir_cluster *cluster; /* a reference is held; NULL: none yet */
 
     struct weir_attempt *attempt; /* NULL: none */
-    struct weir_str sni, san, authority; /* authority: before a host rewrite by the chosen host */
+    struct weir_str sni, san;     /* auto_sni, auto_san_validation */
 
     struct weir_buffer body; /* of the request: what an attempt will need or still lacks */
     struct weir_headers *trailers;
@@ -96,8 +96,6 @@ struct weir_router {
     struct weir_router_times times;
     struct weir_router_retry retry;
 };
-
-extern const struct weir_http_filter weir_filter_router;
 
 /* router.c */
 static inline void weir_router_count(struct weir_router *r, enum weir_router_stat stat)
@@ -161,6 +159,8 @@ void weir_router_times_attempt_over(struct weir_router *r);
 void weir_router_times_stop(struct weir_router *r);
 /* What the upstream may expect to have left, in milliseconds; 0: no bound. */
 uint64_t weir_router_times_expected(const struct weir_router *r);
+/* grpc-timeout says it too. */
+bool weir_router_times_for_grpc(const struct weir_router *r);
 
 /* router_retry.c */
 void weir_router_retry_init(struct weir_router *r); /* reads and removes the headers that ask for retries */

@@ -131,8 +131,8 @@ static void note_connection(struct weir_router *r)
     q->upstream_protocol = a->protocol;
     q->upstream_connect_start_ns = a->start_ns;
     q->upstream_connected_ns = a->connected_ns;
+    q->upstream_connection_id = a->connection_id;
     if (t == NULL) return;
-    q->upstream_connection_id = t->id;
     q->upstream_local = t->local;
     q->upstream_tls = t->tls != NULL ? copy_tls(r->arena, t->tls) : NULL;
 }
@@ -145,11 +145,11 @@ static void note_times(struct weir_router *r)
     q->last_upstream_tx_ns = a->last_tx_ns;
     q->first_upstream_rx_ns = a->first_rx_ns;
     q->last_upstream_rx_ns = a->last_rx_ns;
-    if (a->stream == NULL) return;
-    q->upstream_rx_header_bytes = a->stream->header_bytes_rx;
-    q->upstream_tx_header_bytes = a->stream->header_bytes_tx;
-    q->upstream_rx_wire_bytes = a->stream->wire_bytes_rx;
-    q->upstream_tx_wire_bytes = a->stream->wire_bytes_tx;
+    const struct weir_codec_stream *s = a->stream;
+    q->upstream_rx_header_bytes = s != NULL ? s->header_bytes_rx : a->header_rx;
+    q->upstream_tx_header_bytes = s != NULL ? s->header_bytes_tx : a->header_tx;
+    q->upstream_rx_wire_bytes = s != NULL ? s->wire_bytes_rx : a->wire_rx;
+    q->upstream_tx_wire_bytes = s != NULL ? s->wire_bytes_tx : a->wire_tx;
 }
 
 /* ---- start ---- */
@@ -173,7 +173,7 @@ static struct weir_cluster_host *pick(struct weir_router *r)
         .request = r->request,
         .avoid = retry->tried,
         .avoid_count = retry->tried_count,
-        .avoid_attempts = retry->policy != NULL ? retry->policy->host_selection_retry_max_attempts : 0,
+        .avoid_attempts = retry->policy != NULL ? retry->policy->host_selection_max_attempts : 0,
     };
     return weir_cluster_pick(r->cluster, &x);
 }

@@ -26,10 +26,26 @@ static void find_names(struct weir_router *r)
     if (config->auto_san_validation) r->san = name;
 }
 
+/* At most eight digits: seconds where milliseconds are too many. */
+static void set_grpc_timeout(struct weir_router *r, uint64_t ms)
+{
+    static const struct {
+        uint64_t ms;
+        char unit;
+    } units[] = {{1, 'm'}, {1000, 'S'}, {60000, 'M'}, {3600000, 'H'}};
+    size_t i = 0;
+    while (i < 3 && ms / units[i].ms > 99999999) i++;
+    uint64_t n = ms / units[i].ms;
+    if (n > 99999999) n = 99999999;
+    weir_headers_set(r->headers, WEIR_H_GRPC_TIMEOUT, weir_arena_printf(r->arena, "%llu%c", (unsigned long long)n, units[i].unit));
+}
+
 static void set_expected_timeout(struct weir_router *r)
 {
     uint64_t ms = weir_router_times_expected(r);
-    if (ms > 0 && !r->config->suppress_envoy_headers) weir_headers_set_int(r->headers, WEIR_H_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, ms);
+    if (ms == 0) return;
+    if (!r->config->suppress_envoy_headers) weir_headers_set_int(r->headers, WEIR_H_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, ms);
+    if (weir_router_times_for_grpc(r)) set_grpc_timeout(r, ms);
 }
 
 static void set_attempt_count(struct weir_router *r)
@@ -47,14 +63,7 @@ void weir_router_prepare_request(struct weir_router *r)
     set_expected_timeout(r);
     set_attempt_count(r);
     weir_headers_remove(h, WEIR_H_X_ENVOY_UPSTREAM_ALT_STAT_NAME);
-    bool had_path = weir_headers_find(h, WEIR_H_X_ENVOY_ORIGINAL_PATH) != NULL;
-    bool had_host = weir_headers_find(h, WEIR_H_X_ENVOY_ORIGINAL_HOST) != NULL;
-    weir_route_apply_request(&r->decision, r->request, h);
-    if (r->config->suppress_envoy_headers) {
-        if (!had_path) weir_headers_remove(h, WEIR_H_X_ENVOY_ORIGINAL_PATH);
-        if (!had_host) weir_headers_remove(h, WEIR_H_X_ENVOY_ORIGINAL_HOST);
-    }
-    r->authority = weir_headers_get(h, WEIR_H_AUTHORITY);
+    weir_route_apply_request(&r->decision, r->request, h, !r->config->suppress_envoy_headers);
     weir_router_retry_init(r);
 }
 
@@ -66,14 +75,12 @@ void weir_router_refresh_request(struct weir_router *r)
 
 void weir_router_rewrite_host(struct weir_router *r, struct weir_str hostname)
 {
-    struct weir_headers *h = r->headers;
-    struct weir_str before = r->authority;
-    weir_headers_set(h, WEIR_H_AUTHORITY, weir_arena_str(r->arena, hostname));
-    if (r->host_rewritten || before.n == 0) return;
+    hostname = weir_arena_str(r->arena, hostname);
+    if (r->host_rewritten) {
+        /* What the client asked for stands in the headers already. */
+        weir_headers_set(r->headers, WEIR_H_AUTHORITY, hostname);
+        return;
+    }
     r->host_rewritten = true;
-    if (!r->config->suppress_envoy_headers) weir_headers_set(h, WEIR_H_X_ENVOY_ORIGINAL_HOST, before);
-    if (!r->decision.route->append_x_forwarded_host) return;
-    struct weir_str list = weir_headers_get_joined(h, weir_header_name(WEIR_H_X_FORWARDED_HOST), r->arena);
-    if (list.n > 0) before = weir_arena_printf(r->arena, "%.*s,%.*s", WEIR_STR_ARG(list), WEIR_STR_ARG(before));
-    weir_headers_set(h, WEIR_H_X_FORWARDED_HOST, before);
+    weir_route_set_host(r->decision.route, r->headers, hostname, !r->config->suppress_envoy_headers);
 }

@@ -1,5 +1,6 @@
 /* Answers that the router makes itself: what the route says, and what becomes of a request that no upstream answered. The
  * words are Envoy's. */
+#include "dataplane/base/substitution.h"
 #include "dataplane/filters/router.h"
 
 static struct weir_headers *extra_headers(struct weir_router *r)
@@ -17,9 +18,10 @@ static struct weir_str own_url(const struct weir_router *r, struct weir_str sche
     return weir_arena_printf(r->arena, "%.*s://%.*s%.*s", WEIR_STR_ARG(scheme), WEIR_STR_ARG(host), WEIR_STR_ARG(path));
 }
 
-static void direct(struct weir_router *r, uint32_t status, struct weir_str location, struct weir_str body)
+static void direct(struct weir_router *r, uint32_t status, struct weir_str location, struct weir_str body, struct weir_str type)
 {
     struct weir_headers *extra = extra_headers(r);
+    if (type.n > 0) weir_headers_add(extra, WEIR_H_CONTENT_TYPE, type);
     if (location.n > 0) weir_headers_add(extra, WEIR_H_LOCATION, location);
     struct weir_local_reply reply = {
         .status = status, .grpc_status = -1, .body = body, .details = WEIR_STR("direct_response"), .extra = extra};
@@ -30,15 +32,16 @@ static void direct(struct weir_router *r, uint32_t status, struct weir_str locat
 
 static void direct_response(struct weir_router *r, const struct weir_route *route)
 {
-    struct weir_str location = {0}, body = route->direct_body;
+    struct weir_str location = {0}, body = route->direct_body, type = {0};
     if (route->direct_status == 201 || route->direct_status / 100 == 3)
         location = own_url(r, weir_headers_get(r->headers, WEIR_H_SCHEME));
     if (route->direct_body_format != NULL) {
         struct weir_text text = {.arena = r->arena};
-        weir_format_print(route->direct_body_format, r->request, body, WEIR_STR("-"), &text);
+        weir_substitution_print(route->direct_body_format, r->request, body, &text);
         body = (struct weir_str){text.p, text.n};
+        type = weir_substitution_content_type(route->direct_body_format);
     }
-    direct(r, route->direct_status, location, body);
+    direct(r, route->direct_status, location, body, type);
 }
 
 static void no_route(struct weir_router *r)
@@ -67,7 +70,7 @@ bool weir_router_answer_route(struct weir_router *r)
 {
     const struct weir_route *route = r->decision.route;
     if (r->decision.tls_redirect) {
-        direct(r, 301, own_url(r, WEIR_STR("https")), (struct weir_str){0});
+        direct(r, 301, weir_route_tls_location(r->request), (struct weir_str){0}, (struct weir_str){0});
         return true;
     }
     if (route == NULL) {
@@ -76,7 +79,8 @@ bool weir_router_answer_route(struct weir_router *r)
     }
     switch (route->action) {
     case WEIR_ROUTE_REDIRECT:
-        direct(r, route->redirect->status, weir_route_location(route, r->request), (struct weir_str){0});
+        direct(r, route->redirect->status, weir_route_location(route, r->request), (struct weir_str){0},
+               (struct weir_str){0});
         return true;
     case WEIR_ROUTE_DIRECT_RESPONSE: direct_response(r, route); return true;
     case WEIR_ROUTE_NON_FORWARDING: break;

@@ -10,42 +10,9 @@
 
 /* ---- what is asked for ---- */
 
-static const struct {
-    struct weir_str name;
-    uint32_t on;
-} conditions[] = {
-    {WEIR_STR_INIT("5xx"), WEIR_RETRY_5XX},
-    {WEIR_STR_INIT("gateway-error"), WEIR_RETRY_GATEWAY_ERROR},
-    {WEIR_STR_INIT("reset"), WEIR_RETRY_RESET},
-    {WEIR_STR_INIT("reset-before-request"), WEIR_RETRY_RESET_BEFORE_REQUEST},
-    {WEIR_STR_INIT("connect-failure"), WEIR_RETRY_CONNECT_FAILURE},
-    {WEIR_STR_INIT("retriable-4xx"), WEIR_RETRY_RETRIABLE_4XX},
-    {WEIR_STR_INIT("refused-stream"), WEIR_RETRY_REFUSED_STREAM},
-    {WEIR_STR_INIT("retriable-status-codes"), WEIR_RETRY_RETRIABLE_STATUS_CODES},
-    {WEIR_STR_INIT("envoy-ratelimited"), WEIR_RETRY_ENVOY_RATELIMITED},
-    {WEIR_STR_INIT("cancelled"), WEIR_RETRY_GRPC_CANCELLED},
-    {WEIR_STR_INIT("deadline-exceeded"), WEIR_RETRY_GRPC_DEADLINE_EXCEEDED},
-    {WEIR_STR_INIT("resource-exhausted"), WEIR_RETRY_GRPC_RESOURCE_EXHAUSTED},
-    {WEIR_STR_INIT("unavailable"), WEIR_RETRY_GRPC_UNAVAILABLE},
-    {WEIR_STR_INIT("internal"), WEIR_RETRY_GRPC_INTERNAL},
-};
 #define GRPC_CONDITIONS                                                                                                 \
-    (WEIR_RETRY_GRPC_CANCELLED | WEIR_RETRY_GRPC_DEADLINE_EXCEEDED | WEIR_RETRY_GRPC_RESOURCE_EXHAUSTED |                       \
+    (uint32_t)(WEIR_RETRY_GRPC_CANCELLED | WEIR_RETRY_GRPC_DEADLINE_EXCEEDED | WEIR_RETRY_GRPC_RESOURCE_EXHAUSTED |                       \
      WEIR_RETRY_GRPC_UNAVAILABLE | WEIR_RETRY_GRPC_INTERNAL)
-
-/* Words that are not known mean nothing, as to Envoy. */
-static uint32_t conditions_of(struct weir_str value, bool grpc)
-{
-    uint32_t on = 0;
-    size_t at = 0;
-    struct weir_str word;
-    while (weir_header_list_next(value, &at, &word)) {
-        for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
-            if (((conditions[i].on & GRPC_CONDITIONS) != 0) == grpc && weir_str_eq(word, conditions[i].name)) on |= conditions[i].on;
-        }
-    }
-    return on;
-}
 
 /* The policy's codes and those of x-envoy-retriable-status-codes. */
 static void add_codes(struct weir_router *r, struct weir_str value)
@@ -69,8 +36,8 @@ static void read_headers(struct weir_router *r)
     struct weir_router_retry *retry = &r->retry;
     struct weir_headers *h = r->headers;
     uint64_t max;
-    retry->on |= conditions_of(weir_headers_get(h, WEIR_H_X_ENVOY_RETRY_ON), false);
-    retry->on |= conditions_of(weir_headers_get(h, WEIR_H_X_ENVOY_RETRY_GRPC_ON), true);
+    retry->on |= weir_retry_on_parse(weir_headers_get(h, WEIR_H_X_ENVOY_RETRY_ON)) & ~GRPC_CONDITIONS;
+    retry->on |= weir_retry_on_parse(weir_headers_get(h, WEIR_H_X_ENVOY_RETRY_GRPC_ON)) & GRPC_CONDITIONS;
     if (retry->on != 0 && weir_str_u64(weir_headers_get(h, WEIR_H_X_ENVOY_MAX_RETRIES), &max))
         retry->left = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
     struct weir_str codes = weir_headers_get(h, WEIR_H_X_ENVOY_RETRIABLE_STATUS_CODES);
@@ -115,7 +82,9 @@ void weir_router_retry_init(struct weir_router *r)
     retry->next_ms = base;
     retry->max_ms = policy != NULL && policy->back_off_max_ms != 0 ? policy->back_off_max_ms : 10 * base;
     r->keep = true;
-    r->body_max = route->retry_buffer_bytes != UINT64_MAX ? route->retry_buffer_bytes : weir_stream_buffer_limit(r->stream);
+    r->body_max = weir_stream_buffer_limit(r->stream);
+    if (route->retry_buffer_bytes == UINT64_MAX) return;
+    if (!route->retry_buffer_at_most_connection || route->retry_buffer_bytes < r->body_max) r->body_max = route->retry_buffer_bytes;
 }
 
 /* ---- what is granted ---- */

@@ -3,6 +3,7 @@
 #include "dataplane/base/str.h"
 #include "dataplane/cluster/host.h"
 #include "dataplane/filters/router.h"
+#include "dataplane/http/local_reply.h"
 
 static uint64_t now_ms(const struct weir_router *r)
 {
@@ -56,12 +57,34 @@ static bool take_ms(struct weir_router *r, enum weir_header_id id, uint64_t *out
     return valid;
 }
 
+/* RouteAction.max_grpc_timeout: grpc-timeout takes the place of the route's timeout. */
+static bool grpc_bounds(const struct weir_router *r)
+{
+    return r->request->is_grpc && r->decision.route->max_grpc_timeout_ms != UINT64_MAX;
+}
+
+/* RouteAction.max_stream_duration: the connection manager times the stream, and the router does not. */
+static bool timed_elsewhere(const struct weir_route *route)
+{
+    return route->max_stream_duration_ms != UINT64_MAX || route->grpc_timeout_header_max_ms != UINT64_MAX;
+}
+
+static uint64_t route_timeout(const struct weir_router *r)
+{
+    const struct weir_route *route = r->decision.route;
+    if (timed_elsewhere(route)) return 0;
+    if (!grpc_bounds(r)) return route->timeout_ms != UINT64_MAX ? route->timeout_ms : 15000;
+    uint64_t asked = 0, max = route->max_grpc_timeout_ms, offset = route->grpc_timeout_offset_ms;
+    if (weir_grpc_timeout(r->headers, &asked) && offset != UINT64_MAX && asked > offset) asked -= offset;
+    return max != 0 && (asked == 0 || asked > max) ? max : asked;
+}
+
 void weir_router_times_init(struct weir_router *r)
 {
     struct weir_router_times *t = &r->times;
     const struct weir_route *route = r->decision.route;
     const struct weir_retry_policy *retry = r->cluster->config->retry != NULL ? r->cluster->config->retry : route->retry;
-    t->response_ms = route->timeout_ms != UINT64_MAX ? route->timeout_ms : 15000;
+    t->response_ms = route_timeout(r);
     if (retry != NULL) {
         t->try_ms = retry->per_try_timeout_ms;
         t->try_idle_ms = retry->per_try_idle_timeout_ms;
@@ -76,6 +99,11 @@ void weir_router_times_init(struct weir_router *r)
     (void)take_ms(r, WEIR_H_X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS, &t->try_ms);
     if (t->response_ms != 0 && t->try_ms >= t->response_ms) t->try_ms = 0;
     if (weir_headers_remove(r->headers, WEIR_H_X_ENVOY_UPSTREAM_RQ_TIMEOUT_ALT_RESPONSE) > 0) t->status = 204;
+}
+
+bool weir_router_times_for_grpc(const struct weir_router *r)
+{
+    return grpc_bounds(r) && !timed_elsewhere(r->decision.route);
 }
 
 uint64_t weir_router_times_expected(const struct weir_router *r)

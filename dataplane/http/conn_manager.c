@@ -46,7 +46,7 @@ static void count_end(struct weir_http_connection *c)
     gauge(c, WEIR_HTTP_CX_ACTIVE, -1);
     if (c->transport->tls != NULL) gauge(c, WEIR_HTTP_CX_SSL_ACTIVE, -1);
     if (c->codec != NULL) gauge(c, is_h1(c) ? WEIR_HTTP_CX_HTTP1_ACTIVE : WEIR_HTTP_CX_HTTP2_ACTIVE, -1);
-    weir_stat_record(c->stats, WEIR_HTTP_CX_LENGTH_MS, c->worker->timers.now_ms - c->started_ms);
+    weir_stat_record(c->stats, WEIR_HTTP_CX_LENGTH_MS, c->worker->timers.clock_ms - c->started_ms);
 }
 /* Everything but the transport goes; the caller has said how that ends. Not from inside an event of the codec. */
 static void end(struct weir_http_connection *c, struct weir_str details)
@@ -138,7 +138,7 @@ static void drain(struct weir_http_connection *c)
     } else {
         weir_codec_shutdown(c->codec, c->hcm->drain_timeout_ms == 0);
         if (c->hcm->drain_timeout_ms != 0) {
-            c->drain_due_ms = c->worker->timers.now_ms + c->hcm->drain_timeout_ms;
+            c->drain_due_ms = c->worker->timers.clock_ms + c->hcm->drain_timeout_ms;
             arm_timer(c);
         }
     }
@@ -175,7 +175,7 @@ void weir_http_connection_stream_gone(struct weir_http_connection *c, struct wei
     assert(c->stream_count > 0);
     c->stream_count--;
     if (c->transport == NULL || c->stream_count > 0) return;
-    c->idle_since_ms = c->worker->timers.now_ms;
+    c->idle_since_ms = c->worker->timers.clock_ms;
     c->at_rest = false;
     weir_http_connection_wake(c);
 }
@@ -197,7 +197,7 @@ static uint64_t duration_due(const struct weir_http_connection *c)
 static void arm_timer(struct weir_http_connection *c)
 {
     if (c->closing) return;
-    uint64_t now = c->worker->timers.now_ms, idle = idle_due(c);
+    uint64_t now = c->worker->timers.clock_ms, idle = idle_due(c);
     if (idle != 0 && c->stream_count > 0) idle = now + c->hcm->idle_timeout_ms;
     uint64_t due = sooner(sooner(idle, duration_due(c)), c->drain_due_ms);
     if (due == 0 || (weir_timer_running(&c->timer) && c->timer.due_ms <= due)) return;
@@ -214,7 +214,7 @@ static void duration_reached(struct weir_http_connection *c)
 static void on_timer(struct weir_timer *t)
 {
     struct weir_http_connection *c = WEIR_CONTAINER_OF(t, struct weir_http_connection, timer);
-    uint64_t now = c->worker->timers.now_ms;
+    uint64_t now = c->worker->timers.clock_ms;
     if (c->drain_due_ms != 0 && now >= c->drain_due_ms) drain_final(c);
     if (duration_due(c) != 0 && now >= duration_due(c)) duration_reached(c);
     if (c->stream_count == 0 && idle_due(c) != 0 && now >= idle_due(c)) {
@@ -429,8 +429,8 @@ static enum weir_network_verdict on_connection(struct weir_connection *base)
         .stats = weir_stats_shard(hcm->stats, base->worker->index),
         .flush = {.run = flush},
         .timer = {.on_due = on_timer},
-        .started_ms = base->worker->timers.now_ms,
-        .idle_since_ms = base->worker->timers.now_ms,
+        .started_ms = base->worker->timers.clock_ms,
+        .idle_since_ms = base->worker->timers.clock_ms,
         .at_rest = true,
     };
     weir_list_init(&c->streams);

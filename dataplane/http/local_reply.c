@@ -49,6 +49,22 @@ bool weir_grpc_content_type(struct weir_str v)
     return v.n == grpc.n || v.p[grpc.n] == '+' || v.p[grpc.n] == ';';
 }
 
+bool weir_grpc_timeout(const struct weir_headers *h, uint64_t *out)
+{
+    struct weir_str v = weir_headers_get(h, WEIR_H_GRPC_TIMEOUT);
+    uint64_t n;
+    if (v.n < 2 || v.n > 9 || !weir_str_u64((struct weir_str){v.p, v.n - 1}, &n)) return false;
+    switch (v.p[v.n - 1]) {
+    case 'H': *out = n * 3600000; return true;
+    case 'M': *out = n * 60000; return true;
+    case 'S': *out = n * 1000; return true;
+    case 'm': *out = n; return true;
+    case 'u': *out = (n + 999) / 1000; return true;
+    case 'n': *out = (n + 999999) / 1000000; return true;
+    default: return false;
+    }
+}
+
 /* What the reply is after local_reply_config. */
 struct shape {
     uint32_t status;

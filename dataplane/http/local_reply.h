@@ -13,5 +13,7 @@ uint32_t weir_grpc_status_of_http(uint32_t status);
 struct weir_str weir_grpc_message_encode(struct weir_arena *arena, struct weir_str message);
 /* content-type application/grpc, also with +proto and the like; not grpc-web. */
 bool weir_grpc_content_type(struct weir_str content_type);
+/* grpc-timeout: up to eight digits and a unit (gRPC over HTTP/2, "Timeout"). In milliseconds, rounded up; false: none. */
+bool weir_grpc_timeout(const struct weir_headers *h, uint64_t *ms);
 
 #endif

@@ -97,7 +97,7 @@ void weir_stream_timeouts_route(struct weir_stream *s); /* the route's own idle 
 void weir_stream_timeouts_stop(struct weir_stream *s);
 static inline void weir_stream_touch(struct weir_stream *s)
 {
-    s->active_ms = s->worker->timers.now_ms;
+    s->active_ms = s->worker->timers.clock_ms;
 }
 static inline void weir_stream_count(struct weir_stream *s, enum weir_http_stat stat)
 {

@@ -2,6 +2,7 @@
  * max_stream_duration with grpc-timeout. Each stream has one timer. Events only move dues; the timer is left to fire early and
  * then set to what is due next, so that a request costs one start and one stop. */
 #include "dataplane/base/str.h"
+#include "dataplane/http/local_reply.h"
 #include "dataplane/http/stream.h"
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -15,7 +16,7 @@ static uint64_t next_due(const struct weir_stream *s)
 }
 static void arm(struct weir_stream *s)
 {
-    uint64_t due = next_due(s), now = s->worker->timers.now_ms;
+    uint64_t due = next_due(s), now = s->worker->timers.clock_ms;
     if (due == 0 || (weir_timer_running(&s->timer) && s->timer.due_ms <= due)) return;
     weir_timer_start(&s->worker->timers, &s->timer, due > now ? due - now : 0);
 }
@@ -29,7 +30,7 @@ static void time_out(struct weir_stream *s, uint32_t status, struct weir_str bod
 static void on_due(struct weir_timer *t)
 {
     struct weir_stream *s = WEIR_CONTAINER_OF(t, struct weir_stream, timer);
-    uint64_t now = s->worker->timers.now_ms;
+    uint64_t now = s->worker->timers.clock_ms;
     uint32_t status = s->request_ended ? 504 : 408;
     if (s->headers_due_ms != 0 && now >= s->headers_due_ms) {
         weir_stream_count(s, WEIR_HTTP_RQ_HEADER_TIMEOUT);
@@ -57,7 +58,7 @@ static void on_due(struct weir_timer *t)
 void weir_stream_timeouts_start(struct weir_stream *s)
 {
     const struct weir_hcm *hcm = s->hcm;
-    uint64_t now = s->worker->timers.now_ms;
+    uint64_t now = s->worker->timers.clock_ms;
     s->timer.on_due = on_due;
     s->active_ms = now;
     s->idle_ms = hcm->stream_idle_timeout_ms;
@@ -69,7 +70,7 @@ void weir_stream_timeouts_headers_done(struct weir_stream *s)
 {
     s->headers_due_ms = 0;
     if (s->hcm->max_stream_duration_ms != 0) {
-        s->duration_due_ms = s->worker->timers.now_ms + s->hcm->max_stream_duration_ms;
+        s->duration_due_ms = s->worker->timers.clock_ms + s->hcm->max_stream_duration_ms;
         arm(s);
     }
 }
@@ -78,30 +79,14 @@ void weir_stream_timeouts_request_done(struct weir_stream *s)
     s->request_due_ms = 0;
 }
 
-/* grpc-timeout: up to eight digits and a unit (the gRPC protocol over HTTP/2). In milliseconds, rounded up; false: none. */
-static bool grpc_timeout(const struct weir_headers *h, uint64_t *out)
-{
-    struct weir_str v = weir_headers_get(h, WEIR_H_GRPC_TIMEOUT);
-    uint64_t n;
-    if (v.n < 2 || v.n > 9 || !weir_str_u64((struct weir_str){v.p, v.n - 1}, &n)) return false;
-    switch (v.p[v.n - 1]) {
-    case 'H': *out = n * 3600000; return true;
-    case 'M': *out = n * 60000; return true;
-    case 'S': *out = n * 1000; return true;
-    case 'm': *out = n; return true;
-    case 'u': *out = (n + 999) / 1000; return true;
-    case 'n': *out = (n + 999999) / 1000000; return true;
-    default: return false;
-    }
-}
 void weir_stream_timeouts_route(struct weir_stream *s)
 {
     const struct weir_route *route = s->route.route;
     if (route == NULL) return;
-    uint64_t now = s->worker->timers.now_ms, duration = s->hcm->max_stream_duration_ms, asked;
+    uint64_t now = s->worker->timers.clock_ms, duration = s->hcm->max_stream_duration_ms, asked;
     if (route->idle_timeout_ms != UINT64_MAX) s->idle_ms = route->idle_timeout_ms;
     if (route->max_stream_duration_ms != UINT64_MAX) duration = route->max_stream_duration_ms;
-    if (route->grpc_timeout_header_max_ms != UINT64_MAX && grpc_timeout(s->request_headers, &asked)) {
+    if (route->grpc_timeout_header_max_ms != UINT64_MAX && weir_grpc_timeout(s->request_headers, &asked)) {
         uint64_t max = route->grpc_timeout_header_max_ms, offset = route->grpc_timeout_header_offset_ms;
         if (offset != UINT64_MAX && asked > offset) asked -= offset;
         duration = max != 0 && asked > max ? max : asked;
