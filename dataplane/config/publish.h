@@ -74,6 +74,9 @@ struct weir_cluster_shared *weir_publisher_cluster(struct weir_publisher *p, con
 /* Drops what a stopped worker holds of the published route tables and runtime. */
 void weir_publish_worker_deinit(struct weir_worker *w);
 void weir_publisher_set_runtime(struct weir_publisher *p, struct weir_runtime *runtime); /* to every worker; keeps no reference */
+/* /drain_listeners: ports stop accepting at once, or after the drain time where graceful (connections are asked to end
+ * meanwhile). inbound_only: traffic_direction INBOUND alone. */
+void weir_publisher_drain_listeners(struct weir_publisher *p, bool inbound_only, bool graceful);
 /* Listeners hold back their sockets until this is called: nothing is served before the first configuration is whole. */
 enum weir_err weir_publisher_start_listening(struct weir_publisher *p, struct weir_error *e) WEIR_MUST_USE;
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "dataplane/base/log.h"
+#include "dataplane/base/pb_names.h"
 #include "dataplane/config/publish_internal.h"
 #include "dataplane/listener/listener.h"
 
@@ -11,11 +12,12 @@ struct entry {
     struct weir_record *record;
     struct weir_listener_sockets *sockets; /* NULL: not bound yet */
     struct weir_timer give_up;
+    struct weir_timer drained; /* a graceful drain asked for by admin: then the port closes */
     bool waits;
     bool started; /* workers know it */
 };
 
-enum what { START, UPDATE, STOP };
+enum what { START, UPDATE, STOP, DRAIN };
 struct listener_mail {
     struct weir_mail mail;
     enum what what;
@@ -33,6 +35,7 @@ static void deliver(struct weir_worker *w, struct weir_mail *m)
     struct weir_listener *there = l->what == START ? NULL : weir_listener_find(w, (struct weir_str){l->name, l->name_length});
     if (l->what == START) weir_listener_start(w, l->config, l->sockets);
     else if (there != NULL && l->what == UPDATE) weir_listener_update(there, l->config, l->drain_ms, l->immediately);
+    else if (there != NULL && l->what == DRAIN) weir_listener_drain(there, l->drain_ms, l->immediately);
     else if (there != NULL) weir_listener_stop(there, l->drain_ms, l->immediately, NULL, NULL);
     if (l->config != NULL) weir_resource_release(&l->config->resource);
     if (l->sockets != NULL) weir_listener_sockets_release(l->sockets);
@@ -42,7 +45,7 @@ static void deliver(struct weir_worker *w, struct weir_mail *m)
 static void tell_workers(struct entry *e, enum what what)
 {
     struct weir_publisher *p = e->publisher;
-    struct weir_resource *config = what == STOP ? NULL : e->record->active;
+    struct weir_resource *config = what == STOP || what == DRAIN ? NULL : e->record->active;
     struct weir_str name = e->record->name;
     if (p->closing) return; /* workers have stopped */
     for (uint32_t i = 0; i < p->o.worker_count; i++) {
@@ -127,6 +130,39 @@ static void on_give_up(struct weir_timer *t)
     warmed(e);
 }
 
+static void port_close(struct entry *e)
+{
+    if (e->started) tell_workers(e, STOP);
+    e->started = false;
+    if (e->sockets != NULL) weir_listener_sockets_release(e->sockets);
+    e->sockets = NULL;
+}
+
+static void on_drained(struct weir_timer *t)
+{
+    port_close(WEIR_CONTAINER_OF(t, struct entry, drained));
+}
+
+void weir_publisher_drain_listeners(struct weir_publisher *p, bool inbound_only, bool graceful)
+{
+    size_t at = 0;
+    struct weir_str name;
+    void *value;
+    while (weir_map_next(&p->records[WEIR_LISTENERS], &at, &name, &value)) {
+        const struct weir_record *r = value;
+        struct entry *e = r->entry;
+        if (e == NULL || !e->started || r->active == NULL) continue;
+        const struct weir_listener_config *c = (const struct weir_listener_config *)(const void *)r->active;
+        if (inbound_only && c->traffic_direction != ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__INBOUND) continue;
+        if (!graceful) {
+            port_close(e);
+            continue;
+        }
+        tell_workers(e, DRAIN);
+        weir_timer_start(&p->o.control->timers, &e->drained, (uint64_t)p->o.drain_time_s * 1000);
+    }
+}
+
 void weir_publish_listener(struct weir_publisher *p, struct weir_record *r, struct weir_resource *resource)
 {
     struct entry *e = r->entry;
@@ -136,6 +172,7 @@ void weir_publish_listener(struct weir_publisher *p, struct weir_record *r, stru
         e->publisher = p;
         e->record = r;
         e->give_up.on_due = on_give_up;
+        e->drained.on_due = on_drained;
         r->entry = e;
     }
     if (needs_met(p, resource)) {
@@ -167,6 +204,7 @@ void weir_publish_listener_removed(struct weir_publisher *p, struct weir_record 
     if (e == NULL) return;
     r->entry = NULL;
     weir_timer_stop(&p->o.control->timers, &e->give_up);
+    weir_timer_stop(&p->o.control->timers, &e->drained);
     if (e->started) tell_workers(e, STOP);
     if (e->sockets != NULL) weir_listener_sockets_release(e->sockets);
     bool waited = e->waits;

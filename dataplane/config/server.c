@@ -452,6 +452,7 @@ enum weir_err weir_server_create(const struct weir_options *o, struct weir_boots
     timers_set(s);
     s->names = weir_names_create();
     s->stats = weir_stats_registry_create(s->worker_count);
+    weir_server_stats_create(s);
     s->memory = weir_compile_memory_create();
     s->log_sinks = weir_log_sinks_create(s->worker_count, o->file_flush_interval_ms, s->stats);
     s->env = (struct weir_compile_env){weir_names_for_compile(s->names), s->stats, s->worker_count, support, s->log_sinks};
@@ -518,6 +519,7 @@ void weir_server_destroy(struct weir_server *s)
     weir_bootstrap_deinit(&s->b);
     weir_names_destroy(s->names);
     weir_log_sinks_destroy(s->log_sinks);
+    weir_server_stats_destroy(s);
     if (s->stats != NULL) weir_stats_registry_destroy(s->stats);
     pthread_mutex_destroy(&s->lock);
     free(s);

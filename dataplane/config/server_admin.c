@@ -11,6 +11,7 @@
 #include "dataplane/config/server_internal.h"
 #include "dataplane/listener/listener.h"
 #include "dataplane/observe/admin.h"
+#include "dataplane/observe/admin_stats.h"
 #include "dataplane/version.h"
 #include "xds/pb_tree.h"
 
@@ -316,9 +317,39 @@ static void clusters(void *ctx, const struct weir_admin_request *r, struct weir_
     weir_clusters_page(s, r, reply);
 }
 
+static void stats(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    weir_server_stats_refresh(s);
+    weir_admin_stats(s->stats, r, reply);
+}
+
+static void stats_prometheus(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    weir_server_stats_refresh(s);
+    weir_admin_stats_prometheus(s->stats, r, reply);
+}
+
+static void reset_counters(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    (void)r;
+    weir_admin_reset_counters(s->stats, reply);
+}
+
+static void drain_listeners(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    bool graceful = weir_admin_param(r, WEIR_STR("graceful")).p != NULL;
+    weir_publisher_drain_listeners(s->publisher, weir_admin_param(r, WEIR_STR("inboundonly")).p != NULL, graceful);
+    text(reply, "OK\n");
+}
+
 static const struct weir_admin_page pages[] = {
     {"/clusters", "upstream cluster status (?format=json, ?filter=)", false, clusters},
     {"/config_dump", "dump current configurations (?resource=, ?mask=, ?name_regex=, ?include_eds)", false, config_dump},
+    {"/drain_listeners", "drain listeners (?graceful, ?inboundonly)", true, drain_listeners},
     {"/healthcheck/fail", "cause the server to fail health checks", true, healthcheck_fail},
     {"/healthcheck/ok", "cause the server to pass health checks", true, healthcheck_ok},
     {"/hot_restart_version", "print the hot restart compatibility version", false, hot_restart_version},
@@ -328,9 +359,12 @@ static const struct weir_admin_page pages[] = {
     {"/quitquitquit", "drain and exit the server", true, quit},
     {"/ready", "print server state, return 200 if LIVE, otherwise return 503", false, ready},
     {"/reopen_logs", "reopen access logs", true, reopen_logs},
+    {"/reset_counters", "reset all counters to zero", true, reset_counters},
     {"/runtime", "print runtime values", false, runtime},
     {"/runtime_modify", "modify runtime values of the admin layer", true, runtime_modify},
     {"/server_info", "print server version/status information", false, server_info},
+    {"/stats", "print server stats (?filter=, ?usedonly, ?type=, ?format=)", false, stats},
+    {"/stats/prometheus", "print server stats in prometheus format", false, stats_prometheus},
 };
 
 enum weir_err weir_server_admin_start(struct weir_server *s, struct weir_error *e)

@@ -59,10 +59,16 @@ struct weir_server {
     struct weir_watch *signals;
     int signal_fd;
     struct weir_admin *admin;
+    struct weir_stats *server_stats, *cluster_stats, *listener_stats, *cds_stats, *lds_stats, *control_plane_stats;
 };
 
 const char *weir_server_state_name(enum weir_server_state s);
 void weir_server_advance(struct weir_server *s);
+/* server_stats.c: what is counted elsewhere or is known only when asked: server.*, cluster_manager.*, listener_manager.*,
+ * control_plane.*. */
+void weir_server_stats_create(struct weir_server *s);
+void weir_server_stats_refresh(struct weir_server *s);
+void weir_server_stats_destroy(struct weir_server *s);
 /* Drains and ends; a second call ends at once. */
 void weir_server_drain(struct weir_server *s, uint64_t drain_ms);
 void weir_server_logs_reopen(struct weir_server *s);
