@@ -1,6 +1,9 @@
 /* The registry of network filters. */
 #include "dataplane/config/network_filters.h"
 
+#include "dataplane/base/pb_names.h"
+#include "dataplane/config/compile_http.h"
+#include "dataplane/http/conn_manager.h"
 #include "dataplane/listener/echo.h"
 #include "envoy/extensions/filters/network/echo/v3/echo.pb-c.h"
 
@@ -11,6 +14,7 @@ static enum weir_err nothing(struct weir_compile *c, const ProtobufCMessage *pb,
 }
 
 static const struct weir_network_filter_entry entries[] = {
+    {&pb_hcm_type, &weir_network_filter_http, weir_hcm_compile},
     {&envoy__extensions__filters__network__echo__v3__echo__descriptor, &weir_network_filter_echo, nothing},
 };
 
