@@ -53,10 +53,8 @@ static void test_honoured_fields_and_defaults_pass(void **state)
     assert_int_equal(check(&pb_route_configuration_type, pb_text_route_configuration, NULL, &error), WEIR_OK);
     assert_string_equal(error.text, "");
     /* A refused scalar at its default is not set. */
-    assert_int_equal(check(&pb_socket_address_type, "{'address': '::', 'port_value': 0, 'ipv4_compat': false}", NULL, &error),
-                     WEIR_OK);
-    assert_int_equal(check(&pb_socket_address_type, "{'address': '::', 'port_value': 0, 'ipv4_compat': true}", NULL, &error),
-                     WEIR_ERR_UNSUPPORTED);
+    assert_int_equal(check(&pb_listener_type, "{'name': 'l', 'enable_mptcp': false}", NULL, &error), WEIR_OK);
+    assert_int_equal(check(&pb_listener_type, "{'name': 'l', 'enable_mptcp': true}", NULL, &error), WEIR_ERR_UNSUPPORTED);
 }
 
 static void test_a_message_that_nobody_implements_is_refused_by_its_first_set_field(void **state)
