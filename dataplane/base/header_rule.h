@@ -26,11 +26,15 @@ struct weir_header_rules {
     uint32_t count;
     const struct weir_header_rule *at;
 };
-/* HeaderValueOption[count] (adds) and names (removes, applied first, as Envoy does) to rules. Refuses :-names and host as Envoy. */
+/* HeaderValueOption[count] (adds) and names (removes, applied first, as Envoy does) to rules. Refuses :-names and host as Envoy,
+ * and names and constant values that no message may carry. */
 enum weir_err weir_header_rules_compile(struct weir_compile *c, const char *add_field, size_t add_count, void *const *add,
                                         const char *remove_field, size_t remove_count, char *const *remove,
                                         struct weir_header_rules *out) WEIR_MUST_USE;
-/* Values are formatted into h->arena. */
+/* HeaderMutation[count] of config.common.mutation_rules.v3, in order. */
+enum weir_err weir_header_mutations_compile(struct weir_compile *c, const char *field, size_t count, void *const *pb,
+                                            struct weir_header_rules *out) WEIR_MUST_USE;
+/* Values are formatted into h->arena; one that comes out empty (unless kept) or not fit for a header adds nothing. */
 void weir_header_rules_apply(const struct weir_header_rules *rules, const struct weir_request *r, struct weir_headers *h);
 
 #endif

@@ -306,3 +306,17 @@ bool weir_metadata_matcher_match(const struct weir_metadata_matcher *m, const st
     const struct weir_value *v = weir_metadata_find(metadata, m->filter, m->path, m->path_count);
     return weir_value_matcher_match(&m->value, v) != m->invert;
 }
+
+void weir_fraction_compile(struct weir_compile *c, const void *pb, struct weir_fraction *out)
+{
+    static const uint32_t denominators[] = {100, 10000, 1000000};
+    const pb_runtime_fractional_percent *p = pb;
+    *out = (struct weir_fraction){0};
+    if (p == NULL) return;
+    out->runtime_key = weir_compile_str(c, p->runtime_key);
+    out->denominator = 100;
+    if (p->default_value == NULL) return;
+    out->numerator = p->default_value->numerator;
+    if ((size_t)p->default_value->denominator < sizeof(denominators) / sizeof(denominators[0]))
+        out->denominator = denominators[p->default_value->denominator];
+}

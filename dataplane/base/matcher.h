@@ -78,4 +78,8 @@ enum weir_err weir_metadata_matcher_compile(struct weir_compile *c, const char *
                                             struct weir_metadata_matcher *out) WEIR_MUST_USE;
 bool weir_metadata_matcher_match(const struct weir_metadata_matcher *m, const struct weir_metadata *metadata);
 
+/* core.v3.RuntimeFractionalPercent; NULL: not configured. A numerator above its denominator hits always. */
+struct weir_fraction;
+void weir_fraction_compile(struct weir_compile *c, const void *pb, struct weir_fraction *out);
+
 #endif

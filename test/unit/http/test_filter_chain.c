@@ -364,7 +364,7 @@ static void test_disabled_filters_are_on_only_where_a_route_says_so(void **state
                                    .grpc_timeout_header_max_ms = UINT64_MAX,
                                    .filter_configs = &all};
         rig_use_route(&r, &route);
-            rig_connect(&r);
+        rig_connect(&r);
         rig_send_text(&r, "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         rig_assert_log(&r, on == 1 ? "a.h! up.h! a.H a.D2!" : "up.h!");
         rig_deinit(&r);

@@ -178,7 +178,7 @@ static void test_grpc_timeout_header_where_the_route_allows_it(void **state)
                                    .grpc_timeout_header_offset_ms = rows[i].offset};
         struct rig r;
         start(&r);
-            rig_use_route(&r, &route);
+        rig_use_route(&r, &route);
         rig_connect(&r);
         char request[256];
         int n = snprintf(request, sizeof(request), "GET / HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\ngrpc-timeout: %s\r\n\r\n",

@@ -5,6 +5,8 @@
 
 #include "dataplane/cluster/cluster.h"
 #include "dataplane/http/connection.h"
+#include "dataplane/route/index.h"
+#include "dataplane/route/vhost.h"
 
 /* ---- probes ---- */
 
@@ -305,7 +307,6 @@ void rig_init(struct rig *r)
         .access_log_count = 1,
         .access_logs = sink,
     };
-    r->route = (struct weir_route_result){.cluster_slot = WEIR_CLUSTER_SLOT_NONE};
     r->chain = (struct weir_filter_chain){
         .pin = r->pin,
         .filters = &r->use,
@@ -315,6 +316,23 @@ void rig_init(struct rig *r)
         .listener_name = WEIR_STR("l"),
     };
     r->use = (struct weir_network_filter_use){.filter = &weir_network_filter_http, .config = r->hcm};
+}
+void rig_use_route(struct rig *r, struct weir_route *route)
+{
+    struct weir_arena *arena = &r->pin->resource->arena;
+    struct weir_route_table *table = WEIR_NEW(arena, struct weir_route_table, 1);
+    struct weir_virtual_host *vhost = WEIR_NEW(arena, struct weir_virtual_host, 1);
+    struct weir_route_match *match = WEIR_NEW(arena, struct weir_route_match, 1);
+    *match = (struct weir_route_match){.kind = WEIR_PATH_PREFIX, .path = WEIR_STR(""), .plain = true};
+    route->match = match;
+    route->cluster_slot = WEIR_CLUSTER_SLOT_NONE;
+    *vhost = (struct weir_virtual_host){.name = WEIR_STR("v"), .table = table, .route_count = 1, .routes = route};
+    vhost->index = weir_route_index_build(arena, route, 1);
+    struct weir_vhost_domain domain = {WEIR_STR("*"), vhost};
+    uint32_t again;
+    assert_int_equal(weir_vhost_index_build(arena, &domain, 1, &again, &table->vhosts), WEIR_OK);
+    table->name = WEIR_STR("routes");
+    r->hcm->routes = table;
 }
 void rig_add_filter(struct rig *r, const struct weir_http_filter *table, const void *config)
 {
@@ -328,11 +346,6 @@ struct probe *rig_probe(struct rig *r, const char *name)
     *p = (struct probe){.rig = r, .name = name};
     rig_add_filter(r, &probe_filter, p);
     return p;
-}
-void rig_use_route(struct rig *r, const struct weir_route *route)
-{
-    r->route.route = route;
-    r->hcm->routes = &r->table;
 }
 static void on_done(struct weir_connection *c)
 {
@@ -456,27 +469,6 @@ int64_t rig_stat(struct rig *r, enum weir_http_stat stat)
 
 /* ---- what is not there yet ---- */
 
-__attribute__((weak)) void weir_route_find(const struct weir_route_table *t, const struct weir_request *q,
-                                           const struct weir_runtime *runtime, struct weir_route_result *out)
-{
-    (void)q, (void)runtime;
-    *out = WEIR_CONTAINER_OF(t, struct rig, table)->route;
-}
-__attribute__((weak)) struct weir_str weir_route_table_name(const struct weir_route_table *t)
-{
-    (void)t;
-    return WEIR_STR("routes");
-}
-__attribute__((weak)) void weir_route_apply_response(const struct weir_route_result *m, struct weir_request *q, struct weir_headers *h)
-{
-    (void)m, (void)q, (void)h;
-}
-__attribute__((weak)) void weir_header_rules_apply(const struct weir_header_rules *rules, const struct weir_request *q,
-                                                   struct weir_headers *h)
-{
-    (void)q;
-    for (uint32_t i = 0; i < rules->count; i++) weir_headers_set_name(h, rules->at[i].name, rules->at[i].constant);
-}
 __attribute__((weak)) struct weir_cluster *weir_cluster_acquire(struct weir_cluster *c)
 {
     return c;

@@ -43,8 +43,6 @@ struct rig {
     struct weir_pin *pin;
     struct weir_filter_chain chain;
     struct weir_network_filter_use use;
-    struct weir_route_table table;
-    struct weir_route_result route; /* what every look-up finds, with rig_use_route() */
 
     /* The connection, as the client sees it. */
     struct weir_connection *base; /* NULL: ended */
@@ -73,7 +71,8 @@ void rig_init(struct rig *r);
 /* Before rig_connect(), in the order of the chain; the terminal filter is put last by itself. */
 struct probe *rig_probe(struct rig *r, const char *name);
 void rig_add_filter(struct rig *r, const struct weir_http_filter *table, const void *config);
-void rig_use_route(struct rig *r, const struct weir_route *route);
+/* Every request gets this route, which must outlive the rig; without one it gets none. Before rig_connect(). */
+void rig_use_route(struct rig *r, struct weir_route *route);
 void rig_connect(struct rig *r);
 void rig_deinit(struct rig *r); /* ends the connection; asserts that nothing is left */
 
