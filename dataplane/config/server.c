@@ -79,6 +79,7 @@ static void go_live(struct weir_server *s)
     }
     s->stage = WEIR_STAGE_LIVE;
     s->state = WEIR_LIVE;
+    weir_server_stats_live(s);
     WEIR_LOG(MAIN, INFO, "all dependencies initialized. starting workers");
     WEIR_LOG(MAIN, INFO, "starting main dispatch loop");
 }
@@ -380,6 +381,7 @@ int weir_server_run(struct weir_server *s)
         return 1;
     }
     weir_timer_start(&s->control->timers, &s->wait_log, 5000);
+    weir_server_stats_start(s);
     if (s->wanted != 0) weir_worker_defer(s->control, &s->wanted_later);
     weir_server_advance(s);
     weir_worker_run(s->control);
@@ -513,6 +515,7 @@ void weir_server_destroy(struct weir_server *s)
     if (s->control != NULL) {
         weir_timer_stop(&s->control->timers, &s->fetch_timeout);
         weir_timer_stop(&s->control->timers, &s->wait_log);
+        weir_timer_stop(&s->control->timers, &s->stats_flush);
         weir_worker_destroy(s->control);
     }
     weir_compile_memory_destroy(s->memory);

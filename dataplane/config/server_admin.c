@@ -346,9 +346,18 @@ static void drain_listeners(void *ctx, const struct weir_admin_request *r, struc
     text(reply, "OK\n");
 }
 
+/* Answered as Envoy does where it is not asked to trace its mutexes. */
+static void contention(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    (void)ctx;
+    (void)r;
+    text(reply, "Mutex contention tracing is not enabled. To enable, run Envoy with flag --enable-mutex-tracing.");
+}
+
 static const struct weir_admin_page pages[] = {
     {"/clusters", "upstream cluster status (?format=json, ?filter=)", false, clusters},
     {"/config_dump", "dump current configurations (?resource=, ?mask=, ?name_regex=, ?include_eds)", false, config_dump},
+    {"/contention", "dump current mutex contention stats (not kept)", false, contention},
     {"/drain_listeners", "drain listeners (?graceful, ?inboundonly)", true, drain_listeners},
     {"/healthcheck/fail", "cause the server to fail health checks", true, healthcheck_fail},
     {"/healthcheck/ok", "cause the server to pass health checks", true, healthcheck_ok},

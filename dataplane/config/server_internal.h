@@ -60,6 +60,8 @@ struct weir_server {
     int signal_fd;
     struct weir_admin *admin;
     struct weir_stats *server_stats, *cluster_stats, *listener_stats, *cds_stats, *lds_stats, *control_plane_stats;
+    struct weir_timer stats_flush;
+    uint64_t stats_flush_interval_ms; /* 0: when the admin reads */
 };
 
 const char *weir_server_state_name(enum weir_server_state s);
@@ -67,6 +69,8 @@ void weir_server_advance(struct weir_server *s);
 /* server_stats.c: what is counted elsewhere or is known only when asked: server.*, cluster_manager.*, listener_manager.*,
  * control_plane.*. */
 void weir_server_stats_create(struct weir_server *s);
+void weir_server_stats_start(struct weir_server *s); /* the flush of histograms, by the bootstrap's interval */
+void weir_server_stats_live(struct weir_server *s);  /* once, when everything is initialised */
 void weir_server_stats_refresh(struct weir_server *s);
 void weir_server_stats_destroy(struct weir_server *s);
 /* Drains and ends; a second call ends at once. */

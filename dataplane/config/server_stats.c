@@ -1,5 +1,7 @@
 /* Statistics of the process as a whole, under Envoy's names. Written when somebody looks. */
 #include <malloc.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "dataplane/config/server_internal.h"
 #include "dataplane/listener/listener.h"
@@ -7,10 +9,19 @@
 #include "dataplane/version.h"
 
 #define TABLE(name, ...) static const struct weir_stat_desc name[] = {__VA_ARGS__}
-enum { LIVE, STATE, UPTIME, CONCURRENCY, MEMORY_ALLOCATED, MEMORY_HEAP, VERSION, SERVER_COUNT };
+enum {
+    LIVE, STATE, UPTIME, CONCURRENCY, MEMORY_ALLOCATED, MEMORY_HEAP, MEMORY_PHYSICAL, VERSION, INITIALIZATION_MS, STATIC_UNKNOWN,
+    DYNAMIC_UNKNOWN, DROPPED_FLUSHES, RESTART_EPOCH, RESTART_GENERATION, PARENT_CONNECTIONS, FIPS_MODE, SERVER_COUNT
+};
+/* The last seven never move: weir refuses unknown fields and is never restarted hot. Dashboards ask for them. */
 TABLE(server_descs, [LIVE] = {"live", WEIR_GAUGE}, [STATE] = {"state", WEIR_GAUGE}, [UPTIME] = {"uptime", WEIR_GAUGE},
-      [CONCURRENCY] = {"concurrency", WEIR_GAUGE}, 
-      [MEMORY_ALLOCATED] = {"memory_allocated", WEIR_GAUGE}, [MEMORY_HEAP] = {"memory_heap_size", WEIR_GAUGE}, [VERSION] = {"version", WEIR_GAUGE});
+      [CONCURRENCY] = {"concurrency", WEIR_GAUGE}, [MEMORY_ALLOCATED] = {"memory_allocated", WEIR_GAUGE},
+      [MEMORY_HEAP] = {"memory_heap_size", WEIR_GAUGE}, [MEMORY_PHYSICAL] = {"memory_physical_size", WEIR_GAUGE},
+      [VERSION] = {"version", WEIR_GAUGE}, [INITIALIZATION_MS] = {"initialization_time_ms", WEIR_HISTOGRAM},
+      [STATIC_UNKNOWN] = {"static_unknown_fields", WEIR_COUNTER}, [DYNAMIC_UNKNOWN] = {"dynamic_unknown_fields", WEIR_COUNTER},
+      [DROPPED_FLUSHES] = {"dropped_stat_flushes", WEIR_COUNTER}, [RESTART_EPOCH] = {"hot_restart_epoch", WEIR_GAUGE},
+      [RESTART_GENERATION] = {"hot_restart_generation", WEIR_GAUGE}, [PARENT_CONNECTIONS] = {"parent_connections", WEIR_GAUGE},
+      [FIPS_MODE] = {"compilation_settings.fips_mode", WEIR_GAUGE});
 enum { ACTIVE, WARMING, MANAGER_COUNT };
 TABLE(cluster_descs, [ACTIVE] = {"active_clusters", WEIR_GAUGE}, [WARMING] = {"warming_clusters", WEIR_GAUGE});
 TABLE(listener_descs, [ACTIVE] = {"total_listeners_active", WEIR_GAUGE}, [WARMING] = {"total_listeners_warming", WEIR_GAUGE});
@@ -18,6 +29,44 @@ enum { ATTEMPT, SUCCESS, REJECTED, FAILURE, SOURCE_COUNT };
 TABLE(source_descs, [ATTEMPT] = {"update_attempt", WEIR_COUNTER}, [SUCCESS] = {"update_success", WEIR_COUNTER},
       [REJECTED] = {"update_rejected", WEIR_COUNTER}, [FAILURE] = {"update_failure", WEIR_COUNTER});
 TABLE(control_plane_descs, {"connected_state", WEIR_GAUGE});
+
+#define FLUSH_INTERVAL_MS 5000 /* Bootstrap.stats_flush_interval's default */
+
+static int64_t physical_bytes(void)
+{
+    long pages = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f == NULL) return 0;
+    if (fscanf(f, "%ld %ld", &pages, &resident) != 2) resident = 0;
+    (void)fclose(f);
+    return (int64_t)resident * sysconf(_SC_PAGESIZE);
+}
+
+/* Closes the histograms' interval: by the clock, or whenever the admin reads (stats_flush_on_admin). */
+static void on_flush(struct weir_timer *t)
+{
+    struct weir_server *s = WEIR_CONTAINER_OF(t, struct weir_server, stats_flush);
+    weir_server_stats_refresh(s);
+    weir_stats_flush(s->stats);
+    weir_timer_start(&s->control->timers, t, s->stats_flush_interval_ms);
+}
+
+void weir_server_stats_live(struct weir_server *s)
+{
+    struct weir_stats_shard *server = weir_stats_shard(s->server_stats, s->worker_count);
+    weir_stat_record(server, INITIALIZATION_MS, (s->control->now_ns - s->start_ns) / 1000000u);
+}
+
+void weir_server_stats_start(struct weir_server *s)
+{
+    const pb_bootstrap *pb = s->b.pb;
+    bool on_admin = pb->stats_flush_case == ENVOY__CONFIG__BOOTSTRAP__V3__BOOTSTRAP__STATS_FLUSH_STATS_FLUSH_ON_ADMIN;
+    s->stats_flush.on_due = on_flush;
+    if (on_admin && pb->stats_flush_on_admin) return;
+    s->stats_flush_interval_ms = weir_duration_ms(pb->stats_flush_interval, FLUSH_INTERVAL_MS);
+    if (s->stats_flush_interval_ms == 0) s->stats_flush_interval_ms = 1;
+    weir_timer_start(&s->control->timers, &s->stats_flush, s->stats_flush_interval_ms);
+}
 
 void weir_server_stats_create(struct weir_server *s)
 {
@@ -50,6 +99,8 @@ void weir_server_stats_refresh(struct weir_server *s)
     weir_stat_set(server, MEMORY_ALLOCATED, (int64_t)(m.uordblks + m.hblkhd));
     weir_stat_set(server, MEMORY_HEAP, (int64_t)(m.arena + m.hblkhd));
     weir_stat_set(server, VERSION, weir_version_parts[0] * 10000 + weir_version_parts[1] * 100 + weir_version_parts[2]);
+    weir_stat_set(server, MEMORY_PHYSICAL, physical_bytes());
+    weir_stat_set(server, RESTART_GENERATION, 1);
     struct weir_stats_shard *clusters = weir_stats_shard(s->cluster_stats, s->worker_count);
     size_t warming = weir_publisher_warming(s->publisher, WEIR_CLUSTERS);
     weir_stat_set(clusters, WARMING, (int64_t)warming);
@@ -61,6 +112,7 @@ void weir_server_stats_refresh(struct weir_server *s)
     source_refresh(s, s->cds_stats, WEIR_CLUSTERS);
     source_refresh(s, s->lds_stats, WEIR_LISTENERS);
     weir_stat_set(weir_stats_shard(s->control_plane_stats, s->worker_count), 0, atomic_load_explicit(&s->ads_connected, memory_order_relaxed));
+    if (s->stats_flush_interval_ms == 0) weir_stats_flush(s->stats);
 }
 
 void weir_server_stats_destroy(struct weir_server *s)

@@ -7,7 +7,8 @@ import tree
 ROOMS = ["base", "worker", "transport", "codec", "route", "cluster", "upstream", "http", "filters", "listener", "config"]
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
 TOP = len(ROOMS)
-# observe/ counts and logs for every room, so it stands on base alone; its admin pages see all and are seen by main only.
+# observe/ counts and logs for every room, so it stands on base alone; its admin server stands on a codec like a listener does
+# and is filled with pages by config/.
 ADMIN = re.compile(r"^(admin|config_dump|explain)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 
@@ -24,7 +25,7 @@ def room_rank(parts):
     if len(parts) == 1:
         return TOP if parts[0].endswith((".c", ".cc")) else 0
     if parts[0] == "observe":
-        return TOP if ADMIN.match(parts[-1]) else 0
+        return RANK["listener"] if ADMIN.match(parts[-1]) else 0
     return RANK.get(parts[0], TOP)
 
 
