@@ -166,6 +166,7 @@ void weir_cluster_install(struct weir_worker *w, uint32_t slot, struct weir_clus
     c->shared = weir_cluster_shared_acquire(shared);
     c->refs = 1;
     *at = c;
+    (void)weir_map_set(&w->snapshot.clusters_by_name, config->resource.name, c);
     if (old != NULL) retire(old, false);
 }
 
@@ -174,12 +175,14 @@ void weir_cluster_remove(struct weir_worker *w, uint32_t slot)
     struct weir_cluster *c = weir_snapshot_cluster(&w->snapshot, slot);
     if (c == NULL) return;
     w->snapshot.clusters[slot] = NULL;
+    (void)weir_map_remove(&w->snapshot.clusters_by_name, c->config->resource.name);
     retire(c, false);
 }
 
 void weir_clusters_deinit(struct weir_worker *w)
 {
     struct weir_snapshot *s = &w->snapshot;
+    weir_map_deinit(&s->clusters_by_name);
     for (uint32_t i = 0; i < s->cluster_capacity; i++) {
         struct weir_cluster *c = s->clusters[i];
         s->clusters[i] = NULL;

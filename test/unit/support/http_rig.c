@@ -357,8 +357,7 @@ static void on_done(struct weir_connection *c)
 }
 void rig_connect(struct rig *r)
 {
-    if (r->hcm->filters.count == 0 || r->filters[r->hcm->filters.count - 1].table != &terminal_filter)
-        rig_add_filter(r, &terminal_filter, r);
+    if (r->hcm->filters.count == 0 || !r->filters[r->hcm->filters.count - 1].table->terminal) rig_add_filter(r, &terminal_filter, r);
     r->reading = r->fin = r->finished = r->closed = r->reset = false;
     r->transport = (struct weir_transport){.ops = &transport_ops, .worker = r->w, .id = weir_worker_next_connection_id(r->w)};
     assert_true(weir_address_parse(WEIR_STR("127.0.0.1"), 8080, &r->transport.local));

@@ -68,7 +68,7 @@ struct rig {
 };
 
 void rig_init(struct rig *r);
-/* Before rig_connect(), in the order of the chain; the terminal filter is put last by itself. */
+/* Before rig_connect(), in the order of the chain; the terminal filter is put last by itself, unless another terminal one is there. */
 struct probe *rig_probe(struct rig *r, const char *name);
 void rig_add_filter(struct rig *r, const struct weir_http_filter *table, const void *config);
 /* Every request gets this route, which must outlive the rig; without one it gets none. Before rig_connect(). */
