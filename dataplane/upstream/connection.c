@@ -27,6 +27,7 @@ static void destroy(struct weir_dead *d)
     struct weir_upstream_connection *c = WEIR_CONTAINER_OF(d, struct weir_upstream_connection, dead);
     if (c->codec != NULL) weir_codec_destroy(c->codec);
     struct weir_pool *p = c->pool;
+    weir_list_remove(&c->node);
     free(c);
     weir_pool_connection_gone(p);
 }
