@@ -250,6 +250,50 @@ void weir_headers_remove_at(struct weir_headers *h, uint32_t index)
     memmove(&h->at[index], &h->at[index + 1], sizeof(h->at[0]) * (h->count - index));
 }
 
+static bool held_once(uint16_t id)
+{
+    switch (id) {
+    case WEIR_H_CONTENT_TYPE:
+    case WEIR_H_CONTENT_ENCODING:
+    case WEIR_H_EXPECT:
+    case WEIR_H_VIA:
+    case WEIR_H_USER_AGENT:
+    case WEIR_H_REFERER:
+    case WEIR_H_ORIGIN:
+    case WEIR_H_ACCEPT:
+    case WEIR_H_ACCEPT_ENCODING:
+    case WEIR_H_AUTHORIZATION:
+    case WEIR_H_CACHE_CONTROL:
+    case WEIR_H_GRPC_TIMEOUT:
+    case WEIR_H_GRPC_ACCEPT_ENCODING:
+    case WEIR_H_X_FORWARDED_FOR:
+    case WEIR_H_X_FORWARDED_PROTO:
+    case WEIR_H_X_FORWARDED_HOST:
+    case WEIR_H_X_FORWARDED_PORT:
+    case WEIR_H_X_FORWARDED_CLIENT_CERT:
+    case WEIR_H_X_REQUEST_ID:
+    case WEIR_H_ACCESS_CONTROL_REQUEST_METHOD:
+    case WEIR_H_ACCESS_CONTROL_REQUEST_HEADERS: return true;
+    default: return false;
+    }
+}
+
+void weir_headers_join_known(struct weir_headers *h)
+{
+    uint64_t seen[(WEIR_H_COUNT + 63) / 64] = {0};
+    for (uint32_t i = 0; i < h->count; i++) {
+        uint16_t id = h->at[i].id;
+        uint64_t bit = (uint64_t)1 << (id & 63);
+        if (id == WEIR_H_NONE || (seen[id / 64] & bit) == 0 || !held_once(id)) {
+            seen[id / 64] |= bit;
+            continue;
+        }
+        struct weir_str all = weir_headers_get_joined(h, names[id], h->arena);
+        weir_headers_set(h, (enum weir_header_id)id, all);
+        i--; /* what stood here is gone */
+    }
+}
+
 void weir_headers_copy(struct weir_headers *to, const struct weir_headers *from)
 {
     to->count = from->count;

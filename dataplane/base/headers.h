@@ -45,6 +45,9 @@ void weir_headers_set_int(struct weir_headers *h, enum weir_header_id id, uint64
 uint32_t weir_headers_remove(struct weir_headers *h, enum weir_header_id id);
 uint32_t weir_headers_remove_name(struct weir_headers *h, struct weir_str lower_name);
 void weir_headers_remove_at(struct weir_headers *h, uint32_t index);
+/* Requests: names that Envoy holds once have their values joined by "," at the first one's place (RFC 9110 5.3). Others,
+ * cookies among them, keep their lines. */
+void weir_headers_join_known(struct weir_headers *h);
 /* Shares the bytes of `from`, which must outlive `to`. */
 void weir_headers_copy(struct weir_headers *to, const struct weir_headers *from);
 

@@ -162,6 +162,7 @@ static struct weir_str asked_upgrade(struct weir_stream *s)
 void weir_stream_on_request_headers(struct weir_stream *s, struct weir_headers *h, bool end)
 {
     struct weir_request *r = &s->request;
+    weir_headers_join_known(h);
     s->request_headers = h;
     r->headers = h;
     r->protocol = s->codec->protocol;

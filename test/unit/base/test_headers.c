@@ -186,9 +186,32 @@ static void test_lists_skip_empty_elements_and_respect_quotes(void **state)
     assert_false(weir_header_list_has(S("keep-alive, Upgraded"), S("upgrade")));
 }
 
+static void test_known_names_are_joined(void **state)
+{
+    (void)state;
+    struct weir_arena *a = weir_arena_create();
+    struct weir_headers h;
+    weir_headers_init(&h, a);
+    weir_headers_add(&h, WEIR_H_ACCEPT, WEIR_STR("a"));
+    weir_headers_add_name(&h, WEIR_STR("x-d"), WEIR_STR("1"));
+    weir_headers_add(&h, WEIR_H_COOKIE, WEIR_STR("c=1"));
+    weir_headers_add(&h, WEIR_H_ACCEPT, WEIR_STR("b"));
+    weir_headers_add_name(&h, WEIR_STR("x-d"), WEIR_STR("2"));
+    weir_headers_add(&h, WEIR_H_ACCEPT, WEIR_STR("c"));
+    weir_headers_add(&h, WEIR_H_COOKIE, WEIR_STR("c=2"));
+    weir_headers_join_known(&h);
+    assert_int_equal(h.count, 5);
+    assert_true(weir_str_eq(h.at[0].value, WEIR_STR("a,b,c")));
+    assert_true(weir_str_eq(h.at[1].value, WEIR_STR("1")));
+    assert_true(weir_str_eq(h.at[3].value, WEIR_STR("2")));
+    assert_true(weir_str_eq(h.at[4].value, WEIR_STR("c=2")));
+    weir_arena_destroy(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_known_names_are_joined),
         cmocka_unit_test_setup_teardown(test_every_known_name_is_interned, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copying_form_lowers_and_owns, setup, teardown),
         cmocka_unit_test_setup_teardown(test_set_replaces_the_first_and_removes_the_rest, setup, teardown),
