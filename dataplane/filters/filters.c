@@ -7,6 +7,10 @@
 static const struct weir_http_filter *const filters[] = {
     &weir_filter_header_mutation,
     &weir_filter_router,
+    &weir_filter_health_check,
+    &weir_filter_grpc_stats,
+    &weir_filter_grpc_web,
+    &weir_filter_buffer,
 };
 
 const struct weir_http_filter *weir_http_filter_of_type(const ProtobufCMessageDescriptor *type)

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "dataplane/codec/h2_stats.h"
 #include "dataplane/http/connection.h"
 #include "dataplane/http/stream.h"
 
@@ -63,6 +64,13 @@ static void end(struct weir_http_connection *c, struct weir_str details)
         free(c->early);
     }
     if (c->codec != NULL) weir_codec_destroy(c->codec);
+    while (c->states != NULL) {
+        struct weir_http_state *state = c->states;
+        c->states = state->next;
+        weir_pin_release(state->hcm_pin);
+        if (state->route_pin != NULL) weir_pin_release(state->route_pin);
+        free(state);
+    }
     weir_pin_release(c->pin);
     weir_pin_release(c->home_pin);
     c->transport = NULL;
@@ -108,6 +116,10 @@ static void pull(struct weir_http_connection *c)
 static void flush(struct weir_deferred *d)
 {
     struct weir_http_connection *c = WEIR_CONTAINER_OF(d, struct weir_http_connection, flush);
+    if (c->keepalive_failed) {
+        close_now(c);
+        return;
+    }
     bool leaving = c->stream_count == 0 && (c->closing || c->last || c->eof);
     if (c->codec != NULL && c->output_wanted && (!c->blocked || leaving)) pull(c);
     if (c->write_end && !c->output_wanted) {
@@ -199,7 +211,7 @@ static void arm_timer(struct weir_http_connection *c)
     if (c->closing) return;
     uint64_t now = c->worker->timers.clock_ms, idle = idle_due(c);
     if (idle != 0 && c->stream_count > 0) idle = now + c->hcm->idle_timeout_ms;
-    uint64_t due = sooner(sooner(idle, duration_due(c)), c->drain_due_ms);
+    uint64_t due = sooner(sooner(idle, duration_due(c)), sooner(c->drain_due_ms, sooner(c->ping_due_ms, c->pong_due_ms)));
     if (due == 0 || (weir_timer_running(&c->timer) && c->timer.due_ms <= due)) return;
     weir_timer_start(&c->worker->timers, &c->timer, due > now ? due - now : 0);
 }
@@ -211,10 +223,33 @@ static void duration_reached(struct weir_http_connection *c)
     drain(c);
     weir_http_connection_wake(c);
 }
+/* PING of a quiet HTTP/2 connection (connection_keepalive): a client that does not answer has gone. */
+static void keepalive(struct weir_http_connection *c, uint64_t now)
+{
+    if (c->pong_due_ms != 0 && now >= c->pong_due_ms) {
+        if (c->codec->stats != NULL) weir_stat_inc(c->codec->stats, WEIR_H2_STAT_KEEPALIVE_TIMEOUT);
+        c->keepalive_failed = true;
+        weir_http_connection_wake(c);
+        return;
+    }
+    if (c->ping_due_ms == 0 || now < c->ping_due_ms) return;
+    c->ping_due_ms = now + c->home->h2_ping_interval_ms;
+    if (c->pong_due_ms == 0) {
+        c->pong_due_ms = now + c->home->h2_ping_timeout_ms;
+        weir_codec_ping(c->codec);
+    }
+}
+static void on_pong(void *owner)
+{
+    struct weir_http_connection *c = owner;
+    c->pong_due_ms = 0;
+}
 static void on_timer(struct weir_timer *t)
 {
     struct weir_http_connection *c = WEIR_CONTAINER_OF(t, struct weir_http_connection, timer);
     uint64_t now = c->worker->timers.clock_ms;
+    keepalive(c, now);
+    if (c->keepalive_failed) return;
     if (c->drain_due_ms != 0 && now >= c->drain_due_ms) drain_final(c);
     if (duration_due(c) != 0 && now >= duration_due(c)) duration_reached(c);
     if (c->stream_count == 0 && idle_due(c) != 0 && now >= idle_due(c)) {
@@ -243,6 +278,13 @@ static void on_stream(void *owner, struct weir_codec_stream *cs)
 {
     struct weir_http_connection *c = owner;
     refresh_config(c);
+    bool waked = c->home->h2_ping_idle_ms != 0 && c->stream_count == 0 &&
+                 c->worker->timers.clock_ms >= c->idle_since_ms + c->home->h2_ping_idle_ms;
+    if (waked && !is_h1(c) && c->pong_due_ms == 0) {
+        c->pong_due_ms = c->worker->timers.clock_ms + c->home->h2_ping_timeout_ms;
+        weir_codec_ping(c->codec);
+        arm_timer(c);
+    }
     struct weir_stream *s = weir_stream_create(c, cs);
     weir_list_push_back(&c->streams, &s->node);
     c->stream_count++;
@@ -309,6 +351,7 @@ static const struct weir_codec_events codec_events = {
     .on_read_pause = on_read_pause,
     .on_draining = on_draining,
     .on_write_end = on_write_end,
+    .on_pong = on_pong,
     .on_error = on_error,
 };
 
@@ -331,6 +374,10 @@ static void make_codec(struct weir_http_connection *c, bool h2)
     count(c, h2 ? WEIR_HTTP_CX_HTTP2_TOTAL : WEIR_HTTP_CX_HTTP1_TOTAL);
     gauge(c, h2 ? WEIR_HTTP_CX_HTTP2_ACTIVE : WEIR_HTTP_CX_HTTP1_ACTIVE, 1);
     if (c->draining) weir_codec_shutdown(c->codec, false);
+    if (h2 && c->home->h2_ping_interval_ms != 0) {
+        c->ping_due_ms = c->worker->timers.clock_ms + c->home->h2_ping_interval_ms;
+        arm_timer(c);
+    }
 }
 static void early_input(struct weir_http_connection *c, struct weir_slice bytes)
 {

@@ -12,6 +12,14 @@
 
 struct weir_stream;
 
+/* What a filter keeps with the connection (weir_stream_connection_state). */
+struct weir_http_state {
+    struct weir_http_state *next;
+    const void *key;
+    struct weir_pin *hcm_pin, *route_pin; /* keep the key's memory from becoming another's */
+    _Alignas(16) char data[];
+};
+
 /* Kept small: it is what an idle keep-alive connection costs here. */
 struct weir_http_connection {
     struct weir_connection *base;
@@ -22,10 +30,12 @@ struct weir_http_connection {
     struct weir_pin *home_pin, *pin;
     struct weir_stats_shard *stats; /* home's */
     struct weir_buffer *early; /* first bytes, while they do not tell the version; NULL: none */
+    struct weir_http_state *states;
     struct weir_list streams;
     struct weir_deferred flush;
     struct weir_timer timer;
     uint64_t started_ms, idle_since_ms, drain_due_ms; /* drain_due_ms 0: no second GOAWAY is awaited */
+    uint64_t ping_due_ms, pong_due_ms;                /* HTTP/2 keepalive; 0: none */
     uint64_t rx_counted, tx_counted;                  /* of the transport's byte counts, what the stats have */
     uint32_t stream_count, requests;
     bool output_wanted : 1; /* the codec has something to say */
@@ -37,6 +47,7 @@ struct weir_http_connection {
     bool duration_over : 1;
     bool write_end : 1; /* FIN after what has been written */
     bool remote_close : 1;
+    bool keepalive_failed : 1;
     bool at_rest : 1; /* the transport was told */
 };
 

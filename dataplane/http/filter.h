@@ -53,6 +53,8 @@ struct weir_http_filter {
      * manager's, "http.PREFIX.". */
     enum weir_err (*compile)(struct weir_compile *c, const ProtobufCMessage *msg, struct weir_str stat_prefix, const void **out);
     enum weir_err (*compile_route)(struct weir_compile *c, const ProtobufCMessage *msg, const void **out);
+    /* A trailers callback may end a message with data instead: it puts bytes into weir_stream_request/response_buffer() and leaves
+     * the trailers empty; what is held goes before them, and empty trailers are no trailers to the peer. */
     /* Worker. NULL callbacks pass everything. Headers are borrowed until the stream ends and may be changed in place. Response
      * callbacks may come without a request callback before: an earlier filter has answered. `end`: nothing follows. */
     enum weir_verdict (*on_request_headers)(struct weir_stream *s, struct weir_filter *f, bool end);
@@ -86,7 +88,10 @@ uint32_t weir_stream_route_configs(struct weir_stream *s, const struct weir_filt
 /* Cluster of the decision in this worker's snapshot, NULL when there is none (cluster_header names are resolved too). */
 struct weir_cluster *weir_stream_cluster(struct weir_stream *s);
 uint64_t weir_stream_buffer_limit(struct weir_stream *s);
-void weir_stream_set_buffer_limit(struct weir_stream *s, uint64_t bytes); /* of this stream, both directions */
+void weir_stream_set_request_limit(struct weir_stream *s, uint64_t bytes); /* what this stream may hold of its request, instead */
+/* Zeroed memory of the stream's connection, made at first use and freed with it; the same key, the same memory. `key` outlives
+ * the connection's use of it (a configuration does: the connection takes a reference of what the stream pins). */
+void *weir_stream_connection_state(struct weir_stream *s, const void *key, size_t size);
 bool weir_stream_is_upgrade(struct weir_stream *s); /* Upgrade or CONNECT that the configuration allows */
 /* What the filter holds (PAUSE) or has collected (PAUSE_AND_BUFFER), to be read or changed; never NULL. */
 struct weir_buffer *weir_stream_request_buffer(struct weir_stream *s, struct weir_filter *f);

@@ -83,7 +83,7 @@ static struct weir_chain_hold *hold(struct weir_stream *s, enum weir_direction d
 /* A collecting filter may not collect for ever. */
 static void check_collected(struct weir_stream *s, enum weir_direction d, const struct weir_chain_hold *h)
 {
-    if (h->mode != WEIR_HOLD_COLLECTING || h->data.bytes <= s->buffer_limit) return;
+    if (h->mode != WEIR_HOLD_COLLECTING || h->data.bytes <= s->buffer_limit[d]) return;
     static const struct weir_local_reply too_large[WEIR_DIRECTIONS] = {
         [WEIR_REQUEST] = {.status = 413,
                           .grpc_status = -1,
@@ -153,7 +153,9 @@ static void pass_trailers(struct weir_stream *s, enum weir_direction d, uint32_t
         bool collecting = h != NULL && h->mode == WEIR_HOLD_COLLECTING;
         enum weir_verdict v = call_trailers(s, d, cf, trailers);
         if (v == WEIR_ENDED) return;
-        if (v == WEIR_CONTINUE && !collecting) continue;
+        h = cf->hold[d];
+        bool holds = collecting || (h != NULL && h->data.bytes > 0); /* bytes that the filter made of the trailers */
+        if (v == WEIR_CONTINUE && !holds) continue;
         h = v == WEIR_CONTINUE ? h : hold(s, d, cf, v);
         h->trailers = trailers;
         if (v == WEIR_CONTINUE) release(s, d, position);
@@ -206,7 +208,7 @@ static void check_overfull(struct weir_stream *s, enum weir_direction d)
         const struct weir_chain_hold *h = s->chain.at[i].hold[d];
         if (h != NULL && h->mode == WEIR_HOLD_PAUSED) bytes += h->data.bytes + h->waiting.bytes;
     }
-    bool overfull = bytes >= s->buffer_limit && !s->chain.stopped[d];
+    bool overfull = bytes >= s->buffer_limit[d] && !s->chain.stopped[d];
     if (overfull == s->chain.overfull[d]) return;
     s->chain.overfull[d] = overfull;
     if (d == WEIR_REQUEST) {

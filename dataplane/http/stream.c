@@ -3,6 +3,7 @@
 #include "dataplane/http/stream.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #include "dataplane/http/connection.h"
 
@@ -22,7 +23,7 @@ struct weir_stream *weir_stream_create(struct weir_http_connection *c, struct we
     s->hcm_pin = weir_pin_acquire(c->pin);
     s->stats = c->hcm == c->home ? c->stats : weir_stats_shard(c->hcm->stats, w->index);
     s->listener_stats = weir_stats_shard(c->hcm->listener_stats, w->index);
-    s->buffer_limit = c->base->chain->buffer_limit_bytes;
+    s->buffer_limit[WEIR_REQUEST] = s->buffer_limit[WEIR_RESPONSE] = c->base->chain->buffer_limit_bytes;
     s->settle.run = settle;
     s->route.cluster_slot = WEIR_CLUSTER_SLOT_NONE;
 
@@ -189,6 +190,12 @@ void weir_stream_send_data(struct weir_stream *s, struct weir_buffer *data, bool
 void weir_stream_send_trailers(struct weir_stream *s, struct weir_headers *trailers)
 {
     if (s->ended || s->codec == NULL) return;
+    if (trailers->count == 0) {
+        struct weir_buffer none;
+        weir_buffer_init(&none);
+        weir_stream_send_data(s, &none, true);
+        return;
+    }
     weir_stream_touch(s);
     weir_codec_stream_send_trailers(s->codec, trailers);
     response_done(s);
@@ -405,11 +412,26 @@ struct weir_worker *weir_stream_worker(struct weir_stream *s)
 }
 uint64_t weir_stream_buffer_limit(struct weir_stream *s)
 {
-    return s->buffer_limit;
+    return s->connection->base->chain->buffer_limit_bytes;
 }
-void weir_stream_set_buffer_limit(struct weir_stream *s, uint64_t bytes)
+void weir_stream_set_request_limit(struct weir_stream *s, uint64_t bytes)
 {
-    s->buffer_limit = bytes;
+    s->buffer_limit[WEIR_REQUEST] = bytes;
+}
+void *weir_stream_connection_state(struct weir_stream *s, const void *key, size_t size)
+{
+    struct weir_http_connection *c = s->connection;
+    for (struct weir_http_state *at = c->states; at != NULL; at = at->next) {
+        if (at->key == key) return at->data;
+    }
+    struct weir_http_state *made = calloc(1, sizeof(*made) + size);
+    if (made == NULL) abort();
+    made->key = key;
+    made->hcm_pin = weir_pin_acquire(s->hcm_pin);
+    made->route_pin = s->route_pin != NULL ? weir_pin_acquire(s->route_pin) : NULL;
+    made->next = c->states;
+    c->states = made;
+    return made->data;
 }
 bool weir_stream_is_upgrade(struct weir_stream *s)
 {

@@ -35,7 +35,7 @@ struct weir_stream {
 
     struct weir_headers *request_headers, *request_trailers, *response_headers, *response_trailers;
     struct weir_chain chain;
-    uint64_t buffer_limit;
+    uint64_t buffer_limit[WEIR_DIRECTIONS];
 
     struct weir_deferred settle; /* queued by what may not happen while callbacks are on the stack */
 

@@ -236,7 +236,7 @@ void weir_stat_record(struct weir_stats_shard *s, uint32_t index, uint64_t value
     weir_stat_inc(s, index);
 }
 
-void weir_stat_inc_named(struct weir_stats_shard *s, struct weir_str leaf)
+void weir_stat_add_named(struct weir_stats_shard *s, struct weir_str leaf, int64_t by)
 {
     struct shard *shard = WEIR_CONTAINER_OF(s, struct shard, pub);
     /* Names differ in their ends: upstream_rq_200, upstream_rq_2xx. */
@@ -255,7 +255,7 @@ void weir_stat_inc_named(struct weir_stats_shard *s, struct weir_str leaf)
         n->next = first;
         atomic_store_explicit(head, n, memory_order_release);
     }
-    atomic_store_explicit(&n->value, atomic_load_explicit(&n->value, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(&n->value, atomic_load_explicit(&n->value, memory_order_relaxed) + by, memory_order_relaxed);
 }
 
 static int64_t sum_raw(const struct weir_stats *s, uint32_t index)

@@ -54,7 +54,11 @@ static inline void weir_stat_set(struct weir_stats_shard *s, uint32_t index, int
 /* A histogram sample (milliseconds or bytes, as the name says). */
 void weir_stat_record(struct weir_stats_shard *s, uint32_t index, uint64_t value);
 /* Counters whose leaf is made while running, such as "upstream_rq_503": `leaf` is copied at first use. Bounded per set. */
-void weir_stat_inc_named(struct weir_stats_shard *s, struct weir_str leaf);
+void weir_stat_add_named(struct weir_stats_shard *s, struct weir_str leaf, int64_t n);
+static inline void weir_stat_inc_named(struct weir_stats_shard *s, struct weir_str leaf)
+{
+    weir_stat_add_named(s, leaf, 1);
+}
 int64_t weir_stat_sum(struct weir_stats *s, uint32_t index); /* over all shards, since the last reset of counters */
 
 /* Text readouts, such as "cluster_manager.cds.version_text". Copied; text.p NULL removes. Thread-safe. */

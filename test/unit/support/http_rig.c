@@ -7,6 +7,7 @@
 #include "dataplane/http/connection.h"
 #include "dataplane/route/index.h"
 #include "dataplane/route/vhost.h"
+#include "test/unit/support/pb_text.h"
 
 /* ---- probes ---- */
 
@@ -346,6 +347,72 @@ struct probe *rig_probe(struct rig *r, const char *name)
     *p = (struct probe){.rig = r, .name = name};
     rig_add_filter(r, &probe_filter, p);
     return p;
+}
+static uint32_t cluster_slot(void *ctx, struct weir_str name)
+{
+    (void)ctx;
+    return weir_str_eq(name, WEIR_STR("c0")) ? 0 : 1;
+}
+static const struct weir_compile_node node = {.id = WEIR_STR_INIT("n1"), .cluster = WEIR_STR_INIT("nc1")};
+static struct weir_compile compile_of(struct rig *r, struct weir_arena *scratch)
+{
+    static const struct weir_compile_names names = {.cluster_slot = cluster_slot};
+    r->error = (struct weir_error){0};
+    return (struct weir_compile){
+        .arena = &r->pin->resource->arena,
+        .resource = r->pin->resource,
+        .error = &r->error,
+        .names = &names,
+        .stats = r->registry,
+        .node = &node,
+        .worker_count = 1,
+        .scratch = scratch,
+    };
+}
+const char *rig_compile_filter(struct rig *r, const struct weir_http_filter *table, const char *json)
+{
+    struct weir_arena scratch = {0};
+    struct weir_compile c = compile_of(r, &scratch);
+    const void *config = NULL;
+    enum weir_err err = WEIR_OK;
+    if (table->compile != NULL)
+        err = table->compile(&c, pb_text(&scratch, table->config_type, json), WEIR_STR("http.in."), &config);
+    weir_arena_deinit(&scratch);
+    if (err != WEIR_OK) return r->error.text;
+    rig_add_filter(r, table, config);
+    return NULL;
+}
+const void *rig_compile_route(struct rig *r, const struct weir_http_filter *table, const char *json)
+{
+    struct weir_arena scratch = {0};
+    struct weir_compile c = compile_of(r, &scratch);
+    const void *config = NULL;
+    enum weir_err err = table->compile_route(&c, pb_text(&scratch, table->route_config_type, json), &config);
+    weir_arena_deinit(&scratch);
+    return err == WEIR_OK ? config : NULL;
+}
+static void find_counter(void *ctx, const struct weir_stat_value *v)
+{
+    struct {
+        const char *name;
+        int64_t value;
+    } *wanted = ctx;
+    size_t n = strlen(wanted->name);
+    if (n == v->prefix.n + v->leaf.n && memcmp(wanted->name, v->prefix.p, v->prefix.n) == 0 &&
+        memcmp(wanted->name + v->prefix.n, v->leaf.p, v->leaf.n) == 0)
+        wanted->value = v->value;
+}
+int64_t rig_counter(struct rig *r, const char *name)
+{
+    struct {
+        const char *name;
+        int64_t value;
+    } wanted = {name, 0};
+    struct weir_stats_view view;
+    weir_stats_view_init(&view, r->registry);
+    for (size_t i = 0; i < view.count;) i = weir_stats_view_visit(&view, i, find_counter, &wanted);
+    weir_stats_view_deinit(&view);
+    return wanted.value;
 }
 static void on_done(struct weir_connection *c)
 {

@@ -63,6 +63,7 @@ struct rig {
     const char *body;       /* of that answer; NULL: "ok" */
     bool quiet_terminal;    /* does not write to log */
     uint32_t destroyed;
+    struct weir_error error;
     bool blocked;           /* on_downstream_blocked's last word */
     struct text access;     /* one line a stream: status flags details */
 };
@@ -73,6 +74,10 @@ struct probe *rig_probe(struct rig *r, const char *name);
 void rig_add_filter(struct rig *r, const struct weir_http_filter *table, const void *config);
 /* Every request gets this route, which must outlive the rig; without one it gets none. Before rig_connect(). */
 void rig_use_route(struct rig *r, struct weir_route *route);
+/* A filter as its message says, in JSON (support/pb_text.h); the text of the error where it is refused, else NULL. */
+const char *rig_compile_filter(struct rig *r, const struct weir_http_filter *table, const char *json);
+/* Its configuration of a route. */
+const void *rig_compile_route(struct rig *r, const struct weir_http_filter *table, const char *json);
 void rig_connect(struct rig *r);
 void rig_deinit(struct rig *r); /* ends the connection; asserts that nothing is left */
 
@@ -95,6 +100,7 @@ struct weir_headers *rig_headers(struct weir_arena *arena, const char *const *fi
 const char *rig_take(struct rig *r);
 const char *rig_log(struct rig *r);
 int64_t rig_stat(struct rig *r, enum weir_http_stat stat);
+int64_t rig_counter(struct rig *r, const char *name); /* by its whole name; 0: there is none */
 
 #define rig_assert_got(r, expected) assert_string_equal(rig_take(r), (expected))
 #define rig_assert_log(r, expected) assert_string_equal(rig_log(r), (expected))
