@@ -292,10 +292,12 @@ WEIR_FORMAT_VALUE(flags)
         return;
     }
     struct weir_text joined = {.arena = e->arena};
-    for (unsigned i = 0; i < WEIR_FLAG_COUNT; i++) {
-        if ((flags >> i & 1) == 0) continue;
+    const uint64_t passes[] = {flags & e->request->flags_first, flags & ~e->request->flags_first};
+    for (unsigned i = 0; i < 2 * WEIR_FLAG_COUNT; i++) {
+        unsigned flag = i % WEIR_FLAG_COUNT;
+        if ((passes[i / WEIR_FLAG_COUNT] >> flag & 1) == 0) continue;
         if (joined.n != 0) weir_text_add(&joined, WEIR_STR(","));
-        weir_text_add(&joined, names[i][form]);
+        weir_text_add(&joined, names[flag][form]);
     }
     set_string(out, (struct weir_str){joined.p, joined.n});
 }

@@ -50,6 +50,7 @@ struct weir_request {
     const struct weir_headers *headers, *response_headers, *response_trailers, *request_trailers;
     enum weir_protocol protocol, upstream_protocol;
     uint64_t flags;               /* WEIR_FLAG(...) */
+    uint64_t flags_first;         /* those of them that print before the others: Envoy prints in the order of setting */
     struct weir_str code_details; /* %RESPONSE_CODE_DETAILS% */
     struct weir_str connection_termination_details;
     struct weir_str upstream_transport_failure_reason, downstream_transport_failure_reason;

@@ -168,6 +168,13 @@ static void remember_host(struct weir_router *r)
     retry->tried[retry->tried_count++] = r->attempt->host->host; /* compared, never followed */
 }
 
+/* Before those that say what came of the last attempt. */
+static void note_flag(struct weir_router *r, uint64_t flag)
+{
+    r->request->flags |= flag;
+    r->request->flags_first |= flag;
+}
+
 /* The outcome of an attempt is known; `wanted`: the policy would try again. */
 static bool decide(struct weir_router *r, bool wanted)
 {
@@ -178,13 +185,13 @@ static bool decide(struct weir_router *r, bool wanted)
     if (!wanted) return false;
     if (retry->left == 0) {
         weir_router_count_cluster(r, WEIR_CS_upstream_rq_retry_limit_exceeded);
-        r->request->flags |= WEIR_FLAG(RETRY_LIMIT_EXCEEDED);
+        note_flag(r, WEIR_FLAG(RETRY_LIMIT_EXCEEDED));
         return false;
     }
     retry->left--;
     if (!weir_breaker_has_room(breaker_of(r, c), limits_of(r, c), WEIR_BREAKER_RETRIES)) {
         weir_router_count_cluster(r, WEIR_CS_upstream_rq_retry_overflow);
-        r->request->flags |= WEIR_FLAG(UPSTREAM_OVERFLOW);
+        note_flag(r, WEIR_FLAG(UPSTREAM_OVERFLOW));
         return false;
     }
     uint64_t percent = weir_runtime_u64(r->worker->snapshot.runtime, WEIR_STR("upstream.use_retry"), 100);

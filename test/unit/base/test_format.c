@@ -228,6 +228,8 @@ static void test_flags_and_details(void **state)
     assert_prints(f, "%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%", "UT UpstreamRequestTimeout");
     f->r.flags |= WEIR_FLAG(NO_ROUTE_FOUND) | WEIR_FLAG(UNCONDITIONAL_DROP_OVERLOAD);
     assert_prints(f, "%RESPONSE_FLAGS%", "UT,NR,UDO");
+    f->r.flags_first = WEIR_FLAG(UNCONDITIONAL_DROP_OVERLOAD);
+    assert_prints(f, "%RESPONSE_FLAGS%", "UDO,UT,NR");
     assert_prints(f, "%RESPONSE_CODE_DETAILS%", "-");
     f->r.code_details = S("via upstream");
     assert_prints(f, "%RESPONSE_CODE_DETAILS% %RESPONSE_CODE_DETAILS(ALLOW_WHITESPACES)%", "via_upstream via upstream");
