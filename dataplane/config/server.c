@@ -14,6 +14,7 @@
 #include "dataplane/config/server_internal.h"
 #include "dataplane/listener/listener.h"
 #include "dataplane/observe/log_sink.h"
+#include "dataplane/transport/raw.h"
 
 static void *need(void *p)
 {
@@ -305,6 +306,7 @@ void weir_server_logs_reopen(struct weir_server *s)
 void weir_worker_close_all(struct weir_worker *w)
 {
     weir_clusters_deinit(w);
+    weir_raw_close_lingering(w);
     weir_publish_worker_deinit(w);
 }
 
@@ -336,6 +338,9 @@ static void *worker_main(void *arg)
 {
     struct weir_worker_thread *t = arg;
     weir_worker_run(t->worker);
+    /* Sockets of a loop may be closed by the loop's own thread alone. */
+    weir_worker_close_all(t->worker);
+    weir_worker_finish_turn(t->worker);
     return NULL;
 }
 
@@ -356,7 +361,7 @@ static void threads_start(struct weir_server *s)
         snprintf(name, sizeof(name), "wrk:worker_%u", i);
         pthread_setname_np(s->threads[i].thread, name);
     }
-    s->started = true;
+    s->started = s->ran = true;
     s->compiler = weir_compiler_create(&s->env, s->memory, s->control);
     s->memory = NULL;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -490,7 +495,10 @@ static void workers_destroy(struct weir_server *s)
 {
     for (uint32_t i = 0; s->workers != NULL && i < s->worker_count; i++) {
         if (s->workers[i] == NULL) continue;
-        weir_worker_close_all(s->workers[i]);
+        if (!s->ran) { /* what was published before the threads began */
+            weir_worker_turn(s->workers[i], 0);
+            weir_worker_close_all(s->workers[i]);
+        }
         weir_worker_destroy(s->workers[i]);
     }
     free(s->workers);

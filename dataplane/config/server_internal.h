@@ -30,7 +30,7 @@ struct weir_server {
     struct weir_bootstrap b;
     enum weir_server_state state;
     enum { WEIR_STAGE_STATIC, WEIR_STAGE_CDS, WEIR_STAGE_LDS, WEIR_STAGE_LIVE } stage;
-    bool cds_answered, lds_answered, advancing, started;
+    bool cds_answered, lds_answered, advancing, started, ran;
     bool healthcheck_failed;
     int exit_code;
     uint64_t start_ns, start_wall_ns;

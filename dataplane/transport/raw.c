@@ -36,6 +36,7 @@ struct weir_raw {
     struct weir_timer timer; /* connect, then linger */
     struct weir_hangup hangup;
     struct weir_dead dead;
+    struct weir_list lingering;
     char *failure_text;
     uint32_t read_bytes; /* what the next read asks for */
     uint32_t linger_ms;
@@ -77,6 +78,7 @@ static void close_now(struct weir_raw *r)
     struct weir_worker *w = r->t.worker;
     if (r->closed) return;
     r->closed = true;
+    weir_list_remove(&r->lingering);
     flushed(r);
     weir_timer_stop(&w->timers, &r->timer);
     weir_worker_undefer(&r->flush);
@@ -458,6 +460,11 @@ static void raw_close(struct weir_transport *t, bool reset)
     close_now(r);
 }
 
+void weir_raw_close_lingering(struct weir_worker *w)
+{
+    while (!weir_list_empty(&w->lingering)) close_now(WEIR_CONTAINER_OF(w->lingering.next, struct weir_raw, lingering));
+}
+
 static void raw_finish(struct weir_transport *t, uint32_t linger_ms)
 {
     struct weir_raw *r = raw_of(t);
@@ -467,6 +474,7 @@ static void raw_finish(struct weir_transport *t, uint32_t linger_ms)
         return;
     }
     r->detached = true;
+    weir_list_push_back(&t->worker->lingering, &r->lingering);
     r->unflushed = true;
     t->worker->unflushed++;
     r->linger_ms = linger_ms;

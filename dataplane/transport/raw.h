@@ -19,4 +19,7 @@ void weir_raw_unread(struct weir_transport *t, struct weir_slice bytes);
 /* Keepalive of a socket, also of a listening one (accepted sockets inherit it). 0: the system's. */
 void weir_socket_keepalive(int fd, uint32_t probes, uint32_t time_s, uint32_t interval_s);
 
+/* At a worker's end, on its own thread: what weir_transport_finish() left to itself is closed now. */
+void weir_raw_close_lingering(struct weir_worker *w);
+
 #endif

@@ -31,6 +31,7 @@ static struct weir_worker *worker_new(uint32_t index, uint32_t worker_count)
     weir_list_init(&w->flushing);
     weir_list_init(&w->dead);
     weir_list_init(&w->locals);
+    weir_list_init(&w->lingering);
     w->mailbox.wake_fd = -1;
     return w;
 }

@@ -36,6 +36,7 @@ struct weir_worker {
     const struct weir_transport_factory *net; /* sockets, or the simulation's memory (transport/transport.h) */
     struct st_h2o_evloop_t *loop;             /* NULL in simulation */
     struct weir_list deferred, flushing, dead, locals;
+    struct weir_list lingering; /* transports that finish without an owner */
     struct weir_block *room;      /* what sockets read into, shared by all of them: an idle one holds nothing */
     uint32_t room_used;
     uint32_t unflushed; /* transports that were given up with bytes still to be written */
