@@ -131,6 +131,8 @@ int main(int argc, char **argv)
     if (err == WEIR_OK) err = weir_plane_server_create(o.listen, resources, stdout, &server, &port, &e);
     if (err != WEIR_OK) {
         fprintf(stderr, "%s\n", e.text);
+        weir_plane_watch_deinit(&watch);
+        close(signals);
         return EXIT_FAILURE;
     }
     const char *colon = strrchr(o.listen, ':');

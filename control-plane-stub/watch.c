@@ -38,7 +38,7 @@ static void forget(struct weir_plane_watch *w)
 void weir_plane_watch_deinit(struct weir_plane_watch *w)
 {
     forget(w);
-    close(w->fd);
+    if (w->fd >= 0) close(w->fd);
 }
 
 static void add(struct weir_plane_watch *w, const char *path, uint32_t mask)
