@@ -66,6 +66,7 @@ struct weir_cluster_config {
     enum weir_lb_policy lb_policy;
     uint32_t choice_count; /* least request */
     double active_request_bias;
+    struct weir_str active_request_bias_key; /* runtime; empty: none */
     bool full_scan, locality_weighted, fail_traffic_on_panic;
     uint32_t panic_percent;
     struct weir_breaker_limits limits[2]; /* by routing priority */

@@ -196,6 +196,9 @@ struct weir_lb *weir_lb_create(const struct weir_cluster_config *config, const s
     weir_arena_init(&lb->arena, 0);
     lb->config = config;
     lb->random = random;
+    lb->bias = config->active_request_bias;
+    if (config->active_request_bias_key.n > 0) lb->bias = weir_runtime_double(runtime, config->active_request_bias_key, lb->bias);
+    if (!(lb->bias >= 0)) lb->bias = config->active_request_bias >= 0 ? config->active_request_bias : 1.0;
     lb->priority_count = set->priority_count;
     lb->priorities = WEIR_NEW(&lb->arena, struct weir_lb_priority, lb->priority_count);
     for (uint32_t i = 0; i < set->count; i++) {
@@ -254,13 +257,14 @@ static struct weir_cluster_host *draw_least(struct weir_lb *lb, struct weir_lb_l
     return best;
 }
 
-/* Weight of a host for its next turn: under least request, load makes it lighter. */
+/* Weight of a host for its next turn: under least request, load makes it lighter. Never 0, whatever the bias. */
 static double weight_now(const struct weir_lb *lb, const struct weir_cluster_host *h)
 {
-    double bias = lb->config->active_request_bias;
+    double bias = lb->bias;
     if (lb->config->lb_policy != WEIR_LB_LEAST_REQUEST || bias == 0) return h->weight;
     double active = (double)load_of(h) + 1;
-    return h->weight / (bias == 1.0 ? active : pow(active, bias));
+    double weight = h->weight / (bias == 1.0 ? active : pow(active, bias));
+    return weight > 1e-9 ? weight : 1e-9;
 }
 
 static struct weir_cluster_host *draw_random(struct weir_lb *lb, struct weir_lb_list *l)

@@ -39,12 +39,13 @@ struct weir_lb {
     struct weir_arena arena; /* all below */
     const struct weir_cluster_config *config;
     struct weir_random *random;
+    double bias; /* active_request_bias as runtime has it now */
     uint32_t priority_count;
     struct weir_lb_priority *priorities;
     bool single; /* priority 0 takes all load with healthy hosts: no draw for the priority */
 };
 
-/* `runtime`: upstream.healthy_panic_threshold. `by_slot`: the worker's hosts by weir_host.slot. */
+/* `runtime`: upstream.healthy_panic_threshold, the key of active_request_bias. `by_slot`: the worker's hosts by weir_host.slot. */
 struct weir_lb *weir_lb_create(const struct weir_cluster_config *config, const struct weir_runtime *runtime, struct weir_random *random,
                                const struct weir_host_set *set, struct weir_cluster_host *const *by_slot);
 void weir_lb_destroy(struct weir_lb *lb);

@@ -115,12 +115,14 @@ static enum weir_err dns_compile(struct weir_compile *c, const pb_cluster *p, st
 
 /* ---- load balancing ---- */
 
-static void least_request_compile(const Google__Protobuf__UInt32Value *choices, const Envoy__Config__Core__V3__RuntimeDouble *bias,
+static void least_request_compile(struct weir_compile *c, const Google__Protobuf__UInt32Value *choices, const Envoy__Config__Core__V3__RuntimeDouble *bias,
                                   struct weir_cluster_config *out)
 {
     out->lb_policy = WEIR_LB_LEAST_REQUEST;
     out->choice_count = u32(choices, CHOICE_COUNT_DEFAULT);
-    if (bias != NULL) out->active_request_bias = bias->default_value;
+    if (bias == NULL) return;
+    out->active_request_bias = bias->default_value;
+    out->active_request_bias_key = weir_compile_str(c, bias->runtime_key);
 }
 
 static void locality_compile(const Envoy__Extensions__LoadBalancingPolicies__Common__V3__LocalityLbConfig *l, struct weir_cluster_config *out)
@@ -161,7 +163,7 @@ static enum weir_err policy_apply(struct weir_compile *c, const ProtobufCMessage
     }
     if (m->descriptor != known_policies[1]) return weir_reject(c, NULL, "%s is not supported", m->descriptor->name);
     const pb_lb_least_request *l = (const pb_lb_least_request *)(const void *)m;
-    least_request_compile(l->choice_count, l->active_request_bias, out);
+    least_request_compile(c, l->choice_count, l->active_request_bias, out);
     out->full_scan = l->selection_method ==
                          ENVOY__EXTENSIONS__LOAD_BALANCING_POLICIES__LEAST_REQUEST__V3__LEAST_REQUEST__SELECTION_METHOD__FULL_SCAN ||
                      (l->enable_full_scan != NULL && l->enable_full_scan->value);
@@ -208,8 +210,8 @@ static enum weir_err lb_compile(struct weir_compile *c, const pb_cluster *p, str
     default: return weir_reject(c, "lb_policy", "only ROUND_ROBIN, LEAST_REQUEST and RANDOM are supported");
     }
     const bool own = p->lb_config_case == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG;
-    least_request_compile(own ? p->least_request_lb_config->choice_count : NULL, own ? p->least_request_lb_config->active_request_bias : NULL,
-                          out);
+    least_request_compile(c, own ? p->least_request_lb_config->choice_count : NULL,
+                          own ? p->least_request_lb_config->active_request_bias : NULL, out);
     return WEIR_OK;
 }
 
