@@ -5,12 +5,14 @@
 #include "dataplane/base/pb_names.h"
 
 static const struct weir_http_filter *const filters[] = {
-    &weir_filter_header_mutation,
     &weir_filter_router,
+    &weir_filter_header_mutation,
+    &weir_filter_cors,
     &weir_filter_health_check,
     &weir_filter_grpc_stats,
     &weir_filter_grpc_web,
     &weir_filter_buffer,
+    &weir_filter_local_ratelimit,
 };
 
 const struct weir_http_filter *weir_http_filter_of_type(const ProtobufCMessageDescriptor *type)

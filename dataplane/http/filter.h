@@ -11,6 +11,7 @@
 #include "dataplane/base/compile.h"
 #include "dataplane/base/format.h"
 #include "dataplane/base/request.h"
+#include "dataplane/observe/stats.h"
 #include "dataplane/route/route.h"
 #include "dataplane/worker/worker.h"
 
