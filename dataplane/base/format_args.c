@@ -198,7 +198,7 @@ bool weir_format_args_environment(struct weir_compile *c, struct weir_format_par
 {
     if (args.n == 0) return refuse(reason, "command needs the name of a variable");
     const char *value = getenv(weir_arena_str(c->arena, args).p);
-    if (value != NULL) part->text = weir_arena_str(c->arena, weir_str_of(value));
+    part->text = weir_arena_str(c->arena, weir_str_of(value != NULL ? value : "-")); /* unset is "-" in JSON too */
     return true;
 }
 

@@ -78,9 +78,9 @@ const struct weir_format_command weir_format_commands[] = {
     FIELD("UPSTREAM_HOST", address, upstream_host),
     PLAIN("UPSTREAM_HOST_NAME", host_name, 0),
     PLAIN("UPSTREAM_HOST_NAME_WITHOUT_PORT", host_name, 1),
-    PLAIN("UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID", absent, 0), /* internal listeners only */
-    PLAIN("DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", absent, 0),
-    PLAIN("DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID", absent, 0),
+    PLAIN("UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID", empty, 0), /* internal listeners only */
+    PLAIN("DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", empty, 0),
+    PLAIN("DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID", empty, 0),
     FIELD("CONNECTION_ID", u64, connection_id),
     FIELD("UPSTREAM_CONNECTION_ID", u64, upstream_connection_id),
     FIELD("CONNECTION_TERMINATION_DETAILS", string, connection_termination_details),
@@ -88,8 +88,8 @@ const struct weir_format_command weir_format_commands[] = {
     FIELD("DOWNSTREAM_TRANSPORT_FAILURE_REASON", string, downstream_transport_failure_reason),
     FIELD("DOWNSTREAM_LOCAL_CLOSE_REASON", string, downstream_local_close_reason),
     FIELD("UPSTREAM_LOCAL_CLOSE_REASON", string, upstream_local_close_reason),
-    FIELD("DOWNSTREAM_DETECTED_CLOSE_TYPE", string, downstream_close_type),
-    FIELD("UPSTREAM_DETECTED_CLOSE_TYPE", string, upstream_close_type),
+    FIELD("DOWNSTREAM_DETECTED_CLOSE_TYPE", close_type, downstream_close_type),
+    {"UPSTREAM_DETECTED_CLOSE_TYPE", NULL, weir_format_value_close_type, AT(upstream_close_type), 1},
     COMMAND("REQUESTED_SERVER_NAME", server_name, server_name, 0),
     FIELD("FILTER_CHAIN_NAME", string, filter_chain_name),
     /* TLS */
@@ -132,7 +132,7 @@ const struct weir_format_command weir_format_commands[] = {
     COMMAND("METADATA", typed_metadata, typed_metadata, 0),
     COMMAND("FILTER_STATE", text, absent, 0), /* no filter of weir's sets any */
     COMMAND("UPSTREAM_FILTER_STATE", text, absent, 0),
-    PLAIN("CUSTOM_FLAGS", absent, 0),
+    PLAIN("CUSTOM_FLAGS", empty, 0),
     /* Identity */
     FIELD("STREAM_ID", string, request_id),
     PLAIN("UNIQUE_ID", unique_id, 0),

@@ -45,6 +45,8 @@ WEIR_FORMAT_VALUE(header_without_query);
 WEIR_FORMAT_VALUE(header_bytes);
 WEIR_FORMAT_VALUE(absent);
 WEIR_FORMAT_VALUE(zero);
+WEIR_FORMAT_VALUE(empty); /* a string without characters */
+WEIR_FORMAT_VALUE(close_type); /* of the field at the offset; at2 1: only where there is an upstream */
 WEIR_FORMAT_VALUE(constant); /* part->text */
 WEIR_FORMAT_VALUE(start_time);
 WEIR_FORMAT_VALUE(emit_time);

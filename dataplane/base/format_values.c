@@ -199,6 +199,20 @@ WEIR_FORMAT_VALUE(zero)
     set_number(out, 0);
 }
 
+WEIR_FORMAT_VALUE(empty)
+{
+    (void)part;
+    (void)e;
+    set_string(out, WEIR_STR(""));
+}
+
+WEIR_FORMAT_VALUE(close_type)
+{
+    struct weir_str s = *(const struct weir_str *)field(e->request, part->command->at);
+    if (part->command->at2 != 0 && e->request->upstream_host.length == 0) return;
+    set_string(out, s.n != 0 ? s : WEIR_STR("Normal"));
+}
+
 WEIR_FORMAT_VALUE(constant)
 {
     (void)e;
@@ -346,15 +360,16 @@ static struct weir_str query(const struct weir_request *r)
     return (struct weir_str){path.p + mark + 1, path.n - mark - 1};
 }
 
-/* Percent-decodes; what is no escape stays as it is. */
-static struct weir_str decode(struct weir_arena *a, struct weir_str s)
+/* Percent-decodes; what is no escape stays as it is. `visible`: only to characters that can be seen in a line. */
+static struct weir_str decode(struct weir_arena *a, struct weir_str s, bool visible)
 {
     if (weir_str_find(s, '%') == s.n) return s;
     char *p = weir_arena_alloc(a, s.n);
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
         uint64_t byte;
-        if (s.p[i] == '%' && i + 2 < s.n && weir_str_hex((struct weir_str){s.p + i + 1, 2}, &byte)) {
+        bool escape = s.p[i] == '%' && i + 2 < s.n && weir_str_hex((struct weir_str){s.p + i + 1, 2}, &byte);
+        if (escape && (!visible || (byte > 0x20 && byte < 0x7f))) {
             p[n++] = (char)byte;
             i += 2;
         } else {
@@ -367,7 +382,7 @@ static struct weir_str decode(struct weir_arena *a, struct weir_str s)
 WEIR_FORMAT_VALUE(query_params)
 {
     struct weir_str s = query(e->request);
-    set_text(out, part->choice == 0 ? s : decode(e->arena, s));
+    set_text(out, part->choice == 0 ? s : decode(e->arena, s, true));
 }
 
 WEIR_FORMAT_VALUE(query_param)
@@ -378,8 +393,8 @@ WEIR_FORMAT_VALUE(query_param)
         struct weir_str pair = {rest.p, end}, name = pair, value = WEIR_STR("");
         name.n = weir_str_find(pair, '=');
         if (name.n != pair.n) value = (struct weir_str){pair.p + name.n + 1, pair.n - name.n - 1};
-        if (weir_str_eq(decode(e->arena, name), part->text)) {
-            set_string(out, decode(e->arena, value));
+        if (weir_str_eq(decode(e->arena, name, false), part->text)) {
+            set_string(out, decode(e->arena, value, false));
             return;
         }
         rest = end < rest.n ? (struct weir_str){rest.p + end + 1, rest.n - end - 1} : WEIR_STR("");

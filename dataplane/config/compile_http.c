@@ -220,7 +220,8 @@ static enum weir_err compile_upgrades(struct weir_compile *c, const pb_hcm *pb, 
 
 static void write_access_logs(const void *config, struct weir_worker *w, const struct weir_request *r, struct weir_str local_reply_body)
 {
-    weir_access_logs_write(config, r, local_reply_body, w->snapshot.runtime, w->index);
+    (void)local_reply_body; /* of replies alone, not of logs */
+    weir_access_logs_write(config, r, w->snapshot.runtime, w->index);
 }
 static enum weir_err compile_access_logs(struct weir_compile *c, const pb_hcm *pb, struct weir_hcm *out)
 {

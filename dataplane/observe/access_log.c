@@ -102,15 +102,15 @@ enum weir_err weir_access_logs_compile(struct weir_compile *c, const char *field
     return WEIR_OK;
 }
 
-void weir_access_logs_write(const struct weir_access_logs *logs, const struct weir_request *r, struct weir_str local_reply_body,
-                            const struct weir_runtime *runtime, uint32_t worker)
+void weir_access_logs_write(const struct weir_access_logs *logs, const struct weir_request *r, const struct weir_runtime *runtime,
+                            uint32_t worker)
 {
     for (uint32_t i = 0; i < logs->count; i++) {
         const struct weir_access_log *log = &logs->at[i];
         if (log->sink == NULL) continue;
         if (log->filter != NULL && !weir_access_log_filter_pass(log->filter, r, runtime)) continue;
         struct weir_text line = {.arena = r->arena, .p = weir_arena_alloc(r->arena, LINE_BYTES), .capacity = LINE_BYTES};
-        weir_substitution_print(log->format, r, local_reply_body, &line);
+        weir_substitution_print(log->format, r, WEIR_STR(""), &line);
         weir_log_sink_write(log->sink, worker, (struct weir_str){line.p, line.n});
     }
 }

@@ -17,8 +17,9 @@ struct weir_access_logs {
 /* pb: AccessLog messages. Files are opened here (c->log_sinks; NULL: nothing is opened or written). */
 enum weir_err weir_access_logs_compile(struct weir_compile *c, const char *field, size_t count, void *const *pb,
                                        struct weir_access_logs *out) WEIR_MUST_USE;
-/* On worker `worker`. r->arena is used for the line; r->end_ns is set. `runtime` may be NULL. */
-void weir_access_logs_write(const struct weir_access_logs *logs, const struct weir_request *r, struct weir_str local_reply_body,
-                            const struct weir_runtime *runtime, uint32_t worker);
+/* On worker `worker`. r->arena is used for the line; r->end_ns is set. `runtime` may be NULL. %LOCAL_REPLY_BODY% is empty in
+ * logs, as it is in Envoy's: only local replies know it. */
+void weir_access_logs_write(const struct weir_access_logs *logs, const struct weir_request *r, const struct weir_runtime *runtime,
+                            uint32_t worker);
 
 #endif

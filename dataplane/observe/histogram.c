@@ -141,19 +141,14 @@ void weir_histogram_quantiles(const struct weir_histogram *h, const double *q, s
             out[i] = NAN;
         return;
     }
-    double below = 0, to = (double)w.count;
+    uint64_t below = 0;
     for (size_t i = 0; i < n; i++) {
-        double rank = q[i] * (double)h->count;
-        for (next = w; to < rank && walk_next(h, &next); w = next) {
-            below = to;
-            to += (double)next.count;
-        }
-        if (rank <= below)
-            out[i] = w.left;
-        else if (rank >= to)
-            out[i] = w.left + w.width;
-        else
-            out[i] = w.left + (rank - below) / (to - below) * w.width;
+        double exact = q[i] * (double)h->count;
+        uint64_t rank = (uint64_t)ceil(exact - exact * 1e-15); /* 0.1 * 10 is the first, whatever its last digit says */
+        if (rank == 0) rank = 1;
+        for (next = w; below + w.count < rank && walk_next(h, &next); w = next)
+            below += w.count;
+        out[i] = w.left + w.width * (double)(rank - below) / (double)(w.count + 1);
     }
 }
 

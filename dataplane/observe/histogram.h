@@ -30,7 +30,8 @@ void weir_histogram_deinit(struct weir_histogram *h);
 void weir_histogram_add(struct weir_histogram *h, const struct weir_histogram_cells *c);
 /* to = newer - older, bucket by bucket; `to` is emptied before. */
 void weir_histogram_subtract(struct weir_histogram *to, const struct weir_histogram *newer, const struct weir_histogram *older);
-/* The values at the quantiles q (ascending, 0 to 1), interpolated within a bucket; NaN without samples. */
+/* The values at the quantiles q (ascending, 0 to 1): the sample at that rank, where a bucket's n samples are taken to divide it
+ * into n + 1 equal parts; NaN without samples. */
 void weir_histogram_quantiles(const struct weir_histogram *h, const double *q, size_t n, double *out);
 /* Samples of at most `bound`; exact where no bucket lies across it. */
 uint64_t weir_histogram_count_to(const struct weir_histogram *h, double bound);

@@ -149,16 +149,17 @@ static void take_histogram(void *ctx, struct weir_str name, const struct weir_st
     struct weir_str metric = {h->gather.metric.p, h->gather.metric.n}, labels = s->labels;
     const char *comma = labels.n != 0 ? "," : "";
     const struct weir_histogram *all = v->cumulative != NULL ? v->cumulative : &none;
+    if (h->summary) all = v->interval != NULL ? v->interval : &none;
     struct weir_out lines = {0};
     if (h->summary) {
         double q[WEIR_HISTOGRAM_QUANTILES], at[WEIR_HISTOGRAM_QUANTILES];
         for (int i = 0; i < WEIR_HISTOGRAM_QUANTILES; i++)
             q[i] = weir_histogram_percents[i] / 100;
-        weir_histogram_quantiles(v->interval != NULL ? v->interval : &none, q, WEIR_HISTOGRAM_QUANTILES, at);
+        weir_histogram_quantiles(all, q, WEIR_HISTOGRAM_QUANTILES, at);
         for (int i = 0; i < WEIR_HISTOGRAM_QUANTILES; i++) {
             weir_out_printf(&lines, "%.*s{%.*s%squantile=\"%g\"} ", WEIR_STR_ARG(metric), WEIR_STR_ARG(labels), comma, q[i]);
             if (at[i] != at[i]) weir_out_add(&lines, WEIR_STR("nan\n"));
-            else weir_out_printf(&lines, "%.15g\n", at[i]);
+            else weir_out_printf(&lines, "%.17g\n", at[i]);
         }
     } else {
         for (int i = 0; i < WEIR_HISTOGRAM_BOUNDS; i++)

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "dataplane/base/metadata.h"
 #include "dataplane/base/str.h"
 #include "dataplane/observe/histogram.h"
 
@@ -18,6 +19,12 @@ static void add_number(struct weir_out *out, int64_t v)
     size_t sign = v < 0;
     digits[0] = '-';
     weir_out_add(out, (struct weir_str){digits, sign + weir_u64_print(digits + sign, sign ? 0 - (uint64_t)v : (uint64_t)v)});
+}
+
+static void add_double(struct weir_out *out, double v, struct weir_str none)
+{
+    char text[WEIR_NUMBER_TEXT_MAX];
+    weir_out_add(out, isnan(v) ? none : (struct weir_str){text, weir_number_print(v, text)});
 }
 
 static void quantiles(const struct weir_histogram *h, double out[WEIR_HISTOGRAM_QUANTILES])
@@ -66,9 +73,10 @@ static void text_histogram(void *ctx, struct weir_str name, const struct weir_st
         quantiles(v->cumulative, cumulative);
         for (int i = 0; i < WEIR_HISTOGRAM_QUANTILES; i++) {
             weir_out_printf(p->out, " P%g(", weir_histogram_percents[i]);
-            if (isnan(interval[i])) weir_out_add(p->out, WEIR_STR("nan")); /* printf may say -nan */
-            else weir_out_printf(p->out, "%g", interval[i]);
-            weir_out_printf(p->out, ",%g)", cumulative[i]);
+            add_double(p->out, interval[i], WEIR_STR("nan"));
+            weir_out_add(p->out, WEIR_STR(","));
+            add_double(p->out, cumulative[i], WEIR_STR("nan"));
+            weir_out_add(p->out, WEIR_STR(")"));
         }
     }
     weir_out_add(p->out, WEIR_STR("\n"));
@@ -117,12 +125,6 @@ static void json_readout(void *ctx, struct weir_str name, struct weir_str text)
     weir_out_add(p->out, WEIR_STR("}"));
 }
 
-static void json_double(struct weir_out *out, double v)
-{
-    if (isnan(v)) weir_out_add(out, WEIR_STR("null"));
-    else weir_out_printf(out, "%.15g", v);
-}
-
 static void json_quantiles(void *ctx, struct weir_str name, const struct weir_stat_value *v)
 {
     struct printer *p = ctx;
@@ -133,9 +135,9 @@ static void json_quantiles(void *ctx, struct weir_str name, const struct weir_st
     weir_out_add(p->out, WEIR_STR(",\"values\":["));
     for (int i = 0; i < WEIR_HISTOGRAM_QUANTILES; i++) {
         weir_out_add(p->out, i == 0 ? WEIR_STR("{\"cumulative\":") : WEIR_STR(",{\"cumulative\":"));
-        json_double(p->out, cumulative[i]);
+        add_double(p->out, cumulative[i], WEIR_STR("null"));
         weir_out_add(p->out, WEIR_STR(",\"interval\":"));
-        json_double(p->out, interval[i]);
+        add_double(p->out, interval[i], WEIR_STR("null"));
         weir_out_add(p->out, WEIR_STR("}"));
     }
     weir_out_add(p->out, WEIR_STR("]}"));

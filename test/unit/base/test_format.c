@@ -188,7 +188,10 @@ static void test_paths_and_queries(void **state)
     assert_prints(f, "%QUERY_PARAM(y)%", "a b");
     assert_prints(f, "%QUERY_PARAM(z)%", "-");
     assert_prints(f, "%QUERY_PARAMS%", "x=1&y=a%20b&x=2");
-    assert_prints(f, "%QUERY_PARAMS(DECODED)%", "x=1&y=a b&x=2");
+    assert_prints(f, "%QUERY_PARAMS(DECODED)%", "x=1&y=a%20b&x=2"); /* only to what can be seen */
+    weir_headers_set(&f->request, WEIR_H_PATH, S("/?a=%41%2Fb&e=%zz&c=%C3%A9"));
+    assert_prints(f, "%QUERY_PARAMS(DECODED)%", "a=A/b&e=%zz&c=%C3%A9");
+    assert_prints(f, "%QUERY_PARAM(c)%", "\xc3\xa9");
 }
 
 static void test_durations_and_times(void **state)
@@ -333,6 +336,19 @@ static void test_coalesce_takes_the_first_value(void **state)
     assert_prints(f, "%COALESCE({\"operators\": [\"ROUTE_NAME\"]})%", "-");
 }
 
+static void test_values_that_are_never_absent(void **state)
+{
+    struct fixture *f = *state;
+    assert_json(f, "%ENVIRONMENT(WEIR_TEST_UNSET)%", "\"-\"");
+    assert_json(f, "%CUSTOM_FLAGS%", "\"\"");
+    assert_json(f, "%DOWNSTREAM_DETECTED_CLOSE_TYPE%", "\"Normal\"");
+    assert_json(f, "%UPSTREAM_DETECTED_CLOSE_TYPE%", "\"Normal\"");
+    f->r.upstream_host = (struct weir_address){0};
+    assert_json(f, "%UPSTREAM_DETECTED_CLOSE_TYPE%", "null");
+    f->r.downstream_close_type = S("RemoteReset");
+    assert_json(f, "%DOWNSTREAM_DETECTED_CLOSE_TYPE%", "\"RemoteReset\"");
+}
+
 static void test_environment_and_host(void **state)
 {
     struct fixture *f = *state;
@@ -381,6 +397,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_json_keeps_numbers_and_shows_absent_as_null, setup, teardown),
         cmocka_unit_test_setup_teardown(test_json_strings_are_escaped_and_stay_json_for_any_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_coalesce_takes_the_first_value, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_values_that_are_never_absent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_environment_and_host, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_command_prints_for_an_empty_request, setup, teardown),
     };

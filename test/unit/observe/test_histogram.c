@@ -31,19 +31,42 @@ static void test_empty_has_no_quantiles(void **state)
     weir_histogram_deinit(&h);
 }
 
-static void test_quantiles_interpolate_within_a_bucket(void **state)
+/* As the real Envoy 1.40 prints them for as many samples of 1. */
+static void test_quantiles_divide_a_bucket_by_its_samples(void **state)
+{
+    (void)state;
+    static const double q[] = {0, 0.25, 0.5, 0.75, 0.9, 1};
+    static const double want[][6] = {
+        {1.05, 1.05, 1.05, 1.05, 1.05, 1.05},
+        {1.0333333333333334, 1.0333333333333334, 1.0333333333333334, 1.0666666666666667, 1.0666666666666667, 1.0666666666666667},
+        {1.025, 1.025, 1.05, 1.075, 1.075, 1.075},
+        {1.02, 1.02, 1.04, 1.06, 1.08, 1.08},
+        {1.0166666666666666, 1.0333333333333334, 1.05, 1.0666666666666667, 1.0833333333333333, 1.0833333333333333},
+        {1.0142857142857142, 1.0285714285714285, 1.042857142857143, 1.0714285714285714, 1.0857142857142856, 1.0857142857142856},
+        {1.0125, 1.025, 1.05, 1.075, 1.0875, 1.0875},
+    };
+    static const uint64_t ones[7] = {1, 1, 1, 1, 1, 1, 1};
+    for (size_t n = 1; n <= 7; n++) {
+        struct weir_histogram h = {0};
+        double out[6];
+        fill(&h, ones, n);
+        weir_histogram_quantiles(&h, q, 6, out);
+        for (int i = 0; i < 6; i++)
+            if (out[i] != want[n - 1][i]) fail_msg("%zu samples, quantile %g: %.17g, not %.17g", n, q[i], out[i], want[n - 1][i]);
+        weir_histogram_deinit(&h);
+    }
+}
+
+static void test_quantiles_step_over_zeros_and_gaps(void **state)
 {
     (void)state;
     struct weir_histogram h = {0};
     double out[4];
-    fill(&h, (uint64_t[]){1}, 1);
-    weir_histogram_quantiles(&h, (double[]){0, 0.25, 0.5, 1}, 4, out);
-    assert_true(fabs(out[0] - 1) < 1e-9 && fabs(out[1] - 1.025) < 1e-9 && fabs(out[2] - 1.05) < 1e-9 && fabs(out[3] - 1.1) < 1e-9);
-    fill(&h, (uint64_t[]){0, 0, 0}, 3);
+    fill(&h, (uint64_t[]){0, 0, 6, 5000}, 4);
     weir_histogram_quantiles(&h, (double[]){0, 0.5, 0.75, 1}, 4, out);
-    assert_true(out[0] == 0 && out[1] == 0 && out[2] == 0 && fabs(out[3] - 1.1) < 1e-9);
+    assert_true(out[0] == 0 && out[1] == 0 && fabs(out[2] - 6.05) < 1e-12 && out[3] == 5050);
     assert_int_equal(h.count, 4);
-    assert_int_equal(h.sum, 1);
+    assert_int_equal(h.sum, 5006);
     weir_histogram_deinit(&h);
 }
 
@@ -100,7 +123,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty_has_no_quantiles),
-        cmocka_unit_test(test_quantiles_interpolate_within_a_bucket),
+        cmocka_unit_test(test_quantiles_divide_a_bucket_by_its_samples),
+        cmocka_unit_test(test_quantiles_step_over_zeros_and_gaps),
         cmocka_unit_test(test_counts_to_a_bound_are_exact_at_the_bounds_of_buckets),
         cmocka_unit_test(test_quantiles_are_within_a_bucket_of_the_truth),
         cmocka_unit_test(test_interval_is_the_difference),
