@@ -149,7 +149,7 @@ static void insert(struct weir_headers *h, struct weir_header x)
         h->capacity = capacity;
     }
     uint32_t at = h->count;
-    if (is_pseudo(&x)) {
+    if (at != 0 && is_pseudo(&x) && !is_pseudo(&h->at[at - 1])) {
         while (at != 0 && !is_pseudo(&h->at[at - 1]))
             at--;
         memmove(&h->at[at + 1], &h->at[at], sizeof(x) * (h->count - at));

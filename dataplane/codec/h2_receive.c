@@ -200,7 +200,11 @@ static int data_end(struct weir_h2_session *s, const nghttp2_frame *frame)
         weir_h2_fail(s, fault->code, fault->details, st != NULL && !st->orphan ? st : NULL);
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
-    if (end && st != NULL && !st->orphan && !st->closed) body_end(s, st);
+    if (st == NULL || st->orphan || st->closed) return 0;
+    if (!s->base.server && !st->final_seen)
+        length_mismatch(s, st); /* a body before its head, and be it an empty one */
+    else if (end)
+        body_end(s, st);
     return 0;
 }
 

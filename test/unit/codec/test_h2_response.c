@@ -195,9 +195,14 @@ static void test_data_before_the_head(void **state)
     wire_data(&c->wire, 1, false, "x");
     talk(c);
     assert_string_equal(r->log.p, "I[:status=100]X(PROTOCOL http2.remote_reset)");
-    wire_data(&c->wire, 3, false, "x");
+    wire_headers(&c->wire, 3, false, LIST(":status", "100"));
+    wire_data(&c->wire, 3, true, "");
     talk(c);
-    assert_non_null(strstr(q->log.p, "X(PROTOCOL"));
+    assert_string_equal(q->log.p, "I[:status=100]X(PROTOCOL http2.remote_reset)");
+    struct stream_record *n = request(c, "GET");
+    wire_data(&c->wire, 5, true, "");
+    talk(c);
+    assert_non_null(strstr(n->log.p, "X(PROTOCOL"));
 }
 
 static void test_more_informational_heads_than_one_needs(void **state)
