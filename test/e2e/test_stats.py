@@ -95,7 +95,7 @@ def test_prometheus_output_is_well_formed(running):
 
 def test_server_gauges(running):
     assert running.stat("server.concurrency") == 2
-    assert running.stat("server.memory_allocated") > 0
+    assert running.stat("server.memory_physical_size") > 0
     wait_until(lambda: "P50(" in running.admin("/stats?filter=initialization_time_ms")[1], "initialization_time_ms")
     assert running.admin("/healthcheck/fail", "POST")[0] == 200
     assert running.stat("server.live") == 0
