@@ -2,6 +2,7 @@
 #include "dataplane/base/pb_names.h"
 #include "dataplane/config/compile_cluster.h"
 #include "dataplane/config/compile_codec.h"
+#include "dataplane/config/compile_route.h"
 #include "dataplane/limits.h"
 
 #define IDLE_TIMEOUT_MS_DEFAULT 3600000u
@@ -88,9 +89,10 @@ static enum weir_err typed_compile(struct weir_compile *c, const pb_upstream_htt
         break;
     default: return weir_reject(c, "upstream_protocol_options", "one of its kinds is needed");
     }
-    if (h->retry_policy != NULL)
-        return weir_reject(c, "retry_policy", "not supported on clusters: set it on the route or the virtual host");
-    return options_apply(c, &o, out);
+    size_t mark = weir_path_push(c, "retry_policy", -1);
+    enum weir_err err = weir_route_compile_retry(c, h->retry_policy, &out->retry);
+    weir_path_pop(c, mark);
+    return err == WEIR_OK ? options_apply(c, &o, out) : err;
 }
 
 static enum weir_err extension_compile(struct weir_compile *c, const pb_cluster *p, struct weir_cluster_config *out, bool *found)

@@ -187,6 +187,11 @@ static void test_http_protocol_options_choose_the_protocol(void **state)
     assert_true(f->config->h1.h1_enable_trailers);
     assert_int_equal(compile(f, "{'name': 'c'," OPTIONS("'use_downstream_protocol_config': {'http2_protocol_options': {}}") "}"), WEIR_OK);
     assert_int_equal(f->config->protocol, WEIR_UPSTREAM_DOWNSTREAM);
+    assert_int_equal(compile(f, "{'name': 'c'," OPTIONS("'explicit_http_config': {'http_protocol_options': {}}, 'retry_policy':"
+                                "{'retry_on': '5xx', 'num_retries': 4}") "}"),
+                     WEIR_OK);
+    assert_int_equal(f->config->retry->on, WEIR_RETRY_5XX);
+    assert_int_equal(f->config->retry->num_retries, 4);
     assert_refused(f, "{'name': 'c'," OPTIONS("'auto_config': {}") "}",
                    "typed_extension_protocol_options: auto_config needs a transport socket with ALPN (TLS)");
 #undef OPTIONS
