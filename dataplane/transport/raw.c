@@ -124,7 +124,7 @@ static void tell_eof(struct weir_raw *r)
 {
     if (r->closed || r->eof_told || r->held.n != 0) return;
     r->eof_told = true;
-    if (!r->detached) r->t.events->on_eof(r->t.owner);
+    if (!r->detached && r->t.events->on_eof != NULL) r->t.events->on_eof(r->t.owner);
     end_if_done(r);
 }
 
@@ -328,7 +328,7 @@ static void after_flush(struct weir_raw *r)
     }
     if (r->flushed_wanted && !r->detached) {
         r->flushed_wanted = false;
-        r->t.events->on_flushed(r->t.owner);
+        if (r->t.events->on_flushed != NULL) r->t.events->on_flushed(r->t.owner);
     }
     end_if_done(r);
 }
@@ -340,7 +340,7 @@ static void flush(struct weir_deferred *d)
     if (!write_out(r)) return;
     if (r->t.above_high && r->out.bytes < r->t.low_water) {
         r->t.above_high = false;
-        if (!r->detached) r->t.events->on_drained(r->t.owner);
+        if (!r->detached && r->t.events->on_drained != NULL) r->t.events->on_drained(r->t.owner);
         if (r->closed) return;
     }
     if (r->out.bytes == 0) after_flush(r);

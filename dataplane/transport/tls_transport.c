@@ -205,7 +205,7 @@ static void tell_eof(struct weir_tls *t)
 {
     if (t->closed || t->eof_told) return;
     t->eof_told = true;
-    t->t.events->on_eof(t->t.owner);
+    if (t->t.events->on_eof != NULL) t->t.events->on_eof(t->t.owner);
 }
 
 /* Plain bytes of as many records as are there, at most one large block of them. 0: none. */
@@ -387,13 +387,13 @@ static void flush(struct weir_deferred *d)
     size_t queued = tls_queued(&t->t);
     if (t->t.above_high && queued < t->t.low_water) {
         t->t.above_high = false;
-        t->t.events->on_drained(t->t.owner);
+        if (t->t.events->on_drained != NULL) t->t.events->on_drained(t->t.owner);
         if (t->closed) return;
         queued = tls_queued(&t->t);
     }
     if (queued == 0 && t->flushed_wanted) {
         t->flushed_wanted = false;
-        t->t.events->on_flushed(t->t.owner);
+        if (t->t.events->on_flushed != NULL) t->t.events->on_flushed(t->t.owner);
     } else if (queued != 0 && (t->t.above_high || t->flushed_wanted || t->plain.bytes != 0)) {
         weir_transport_notify_flushed(t->raw);
     }

@@ -21,6 +21,7 @@ enum weir_close_reason {
 };
 
 struct weir_transport;
+/* on_connected, on_eof, on_drained and on_flushed may be NULL. */
 struct weir_transport_events {
     /* Client: TCP and TLS handshakes are done. Server: TLS handshake is done (raw: never called). */
     void (*on_connected)(void *owner);

@@ -1,0 +1,314 @@
+/* config/compile_listener.c, compile_tls.c, network_filters.c */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/base/pb_names.h"
+#include "dataplane/config/compile_job.h"
+#include "dataplane/config/compile_listener.h"
+#include "dataplane/config/names.h"
+#include "dataplane/listener/chain_match.h"
+#include "dataplane/listener/tcp_proxy.h"
+#include "test/unit/support/certs.h"
+#include "test/unit/support/pb_text.h"
+
+static struct weir_names *names;
+static struct weir_stats_registry *registry;
+static struct weir_arena arena;
+static struct weir_error error;
+static struct test_cert cert;
+
+#define ADDRESS "'address':{'socket_address':{'address':'127.0.0.1','port_value':8080}}"
+#define ECHO "'filters':[{'name':'e','typed_config':{'@type':'type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo'}}]"
+
+static int setup(void **state)
+{
+    (void)state;
+    names = weir_names_create();
+    registry = weir_stats_registry_create(2);
+    weir_arena_init(&arena, 0);
+    cert = test_cert_make("c", "DNS:c.test", NULL, TEST_CERT_CA);
+    return 0;
+}
+static int teardown(void **state)
+{
+    (void)state;
+    weir_arena_deinit(&arena);
+    weir_stats_registry_destroy(registry);
+    weir_names_destroy(names);
+    test_cert_free(&cert);
+    return 0;
+}
+static struct weir_listener_config *compile(const char *json)
+{
+    struct weir_compile_env env = {.names = weir_names_for_compile(names), .stats = registry, .worker_count = 2};
+    struct weir_resource *out = NULL;
+    error = (struct weir_error){0};
+    enum weir_err err = weir_compile_resource(&env, WEIR_LISTENERS, WEIR_STR("given"), pb_text_packed(&arena, &pb_listener_type, json), &out, &error);
+    assert_int_equal(err == WEIR_OK, out != NULL);
+    return (struct weir_listener_config *)(void *)out;
+}
+static void refused(const char *json, const char *text)
+{
+    struct weir_listener_config *l = compile(json);
+    assert_null(l);
+    if (strstr(error.text, text) == NULL) fail_msg("'%s' is not in '%s'", text, error.text);
+}
+static void drop(struct weir_listener_config *l)
+{
+    weir_resource_release(&l->resource);
+}
+
+static void test_listener_has_envoys_defaults(void **state)
+{
+    (void)state;
+    struct weir_listener_config *l = compile("{" ADDRESS ",'filter_chains':[{" ECHO "}]}");
+    assert_non_null(l);
+    assert_true(weir_str_eq(l->resource.name, WEIR_STR("given")));
+    assert_true(weir_str_eq(l->stat_prefix, WEIR_STR("listener.127.0.0.1_8080.")));
+    assert_int_equal(l->buffer_limit_bytes, 1048576);
+    assert_int_equal(l->listener_filters_timeout_ms, 15000);
+    assert_true(l->socket.bind_to_port && l->socket.reuse_port);
+    assert_false(l->socket.freebind || l->socket.transparent || l->socket.keepalive || l->inspect_tls || l->has_default);
+    assert_int_equal(l->socket.backlog, 0);
+    assert_int_equal(l->socket.fast_open_queue, -1);
+    assert_int_equal(l->chain_count, 1);
+    assert_null(l->chains[0].tls);
+    assert_string_equal(l->chains[0].filters[0].filter->name, "envoy.filters.network.echo");
+    assert_non_null(l->worker_stats[1]);
+    drop(l);
+}
+
+static void test_listener_takes_its_fields(void **state)
+{
+    (void)state;
+    struct weir_listener_config *l = compile(
+        "{'name':'n','stat_prefix':'pre',"
+        "'address':{'socket_address':{'address':'::','port_value':0,'ipv4_compat':true}},"
+        "'per_connection_buffer_limit_bytes':32768,'listener_filters_timeout':'0s','continue_on_listener_filters_timeout':true,"
+        "'tcp_backlog_size':7,'enable_reuse_port':false,'bind_to_port':false,'freebind':true,'transparent':true,"
+        "'tcp_fast_open_queue_length':3,'traffic_direction':'INBOUND','max_connections_to_accept_per_socket_event':1,"
+        "'tcp_keepalive':{'keepalive_probes':1,'keepalive_time':2,'keepalive_interval':3},"
+        "'listener_filters':[{'name':'a','typed_config':{'@type':'type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector'}},"
+        "{'name':'b','typed_config':{'@type':'type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector'}},"
+        "{'name':'c','typed_config':{'@type':'type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol',"
+        "'allow_requests_without_proxy_protocol':true}}],"
+        "'default_filter_chain':{'name':'d','transport_socket_connect_timeout':'1.5s'," ECHO "}}");
+    if (l == NULL) fail_msg("%s", error.text);
+    assert_true(weir_str_eq(l->resource.name, WEIR_STR("n")));
+    assert_true(weir_str_eq(l->stat_prefix, WEIR_STR("listener.pre.")));
+    assert_int_equal(l->buffer_limit_bytes, 32768);
+    assert_int_equal(l->listener_filters_timeout_ms, 0);
+    assert_true(l->continue_on_listener_filters_timeout && l->inspect_tls && l->inspect_http && l->proxy_protocol && l->proxy_protocol_optional);
+    assert_int_equal(l->socket.backlog, 7);
+    assert_false(l->socket.reuse_port || l->socket.bind_to_port);
+    assert_true(l->socket.freebind && l->socket.transparent && l->socket.ipv4_compat && l->socket.keepalive);
+    assert_int_equal(l->socket.keepalive_probes, 1);
+    assert_int_equal(l->socket.keepalive_time_s, 2);
+    assert_int_equal(l->socket.keepalive_interval_s, 3);
+    assert_int_equal(l->socket.fast_open_queue, 3);
+    assert_int_equal(l->traffic_direction, 1);
+    assert_int_equal(l->accepts_per_event, 1);
+    assert_true(l->has_default);
+    assert_int_equal(l->chains[0].transport_socket_connect_timeout_ms, 1500);
+    drop(l);
+}
+
+static void test_listener_on_a_pipe(void **state)
+{
+    (void)state;
+    struct weir_listener_config *l = compile("{'address':{'pipe':{'path':'/tmp/a:b','mode':384}},'filter_chains':[{" ECHO "}]}");
+    assert_non_null(l);
+    assert_int_equal(l->socket.unix_mode, 0600);
+    assert_true(weir_str_eq(l->stat_prefix, WEIR_STR("listener./tmp/a_b.")));
+    drop(l);
+}
+
+static void test_chain_match_is_compiled_and_asks_for_the_hello(void **state)
+{
+    (void)state;
+    struct weir_listener_config *l = compile(
+        "{" ADDRESS ",'filter_chains':[{'name':'a','filter_chain_match':{'server_names':['A.test','*.b.test'],"
+        "'application_protocols':['h2'],'prefix_ranges':[{'address_prefix':'127.0.0.0','prefix_len':8}],'source_type':'SAME_IP_OR_LOOPBACK',"
+        "'source_ports':[7],'destination_port':8080,'source_prefix_ranges':[{'address_prefix':'127.0.0.1','prefix_len':32}],"
+        "'direct_source_prefix_ranges':[{'address_prefix':'127.0.0.1','prefix_len':32}]}," ECHO "}]}");
+    if (l == NULL) fail_msg("%s", error.text);
+    assert_true(l->inspect_tls);
+    struct weir_address local, remote;
+    assert_true(weir_address_parse(WEIR_STR("127.0.0.1"), 8080, &local));
+    assert_true(weir_address_parse(WEIR_STR("127.0.0.1"), 7, &remote));
+    struct weir_chain_input in = {&local, &remote, &remote, WEIR_STR("a.test"), WEIR_STR("tls"), WEIR_STR("\x02h2")};
+    assert_int_equal(weir_chain_match_find(l->match, &in), 0);
+    in.server_name = WEIR_STR("x.b.test");
+    assert_int_equal(weir_chain_match_find(l->match, &in), 0);
+    in.server_name = WEIR_STR("b.test");
+    assert_int_equal(weir_chain_match_find(l->match, &in), WEIR_CHAIN_NONE);
+    in.server_name = WEIR_STR("a.test");
+    weir_address_set_port(&remote, 8);
+    assert_int_equal(weir_chain_match_find(l->match, &in), WEIR_CHAIN_NONE);
+    drop(l);
+    /* Only what is plain may be asked without a look at the hello. */
+    l = compile("{" ADDRESS ",'filter_chains':[{'filter_chain_match':{'transport_protocol':'raw_buffer'}," ECHO "}]}");
+    assert_false(l->inspect_tls);
+    drop(l);
+    l = compile("{" ADDRESS ",'filter_chains':[{'filter_chain_match':{'transport_protocol':'tls'}," ECHO "}]}");
+    assert_true(l->inspect_tls);
+    drop(l);
+}
+
+static void test_bad_listeners_are_refused_with_path_and_reason(void **state)
+{
+    (void)state;
+    refused("{'filter_chains':[{" ECHO "}]}", "address is necessary");
+    refused("{'address':{'socket_address':{'address':'localhost','port_value':1}},'filter_chains':[{" ECHO "}]}", "malformed IP address: localhost");
+    refused("{'address':{'socket_address':{'protocol':'UDP','address':'::1','port_value':1}},'filter_chains':[{" ECHO "}]}", "only TCP");
+    refused("{" ADDRESS "}", "no filter chains specified");
+    refused("{" ADDRESS ",'filter_chains':[{}]}", "filter_chains[0].filters");
+    refused("{" ADDRESS ",'filter_chains':[{'name':'one'," ECHO "},{'name':'two'," ECHO "}]}",
+            "filter_chains[1]: filter chain 'two' has the same matching rules defined as 'one'");
+    refused("{" ADDRESS ",'filter_chains':[{'filter_chain_match':{'server_names':['a*b']}," ECHO "}]}", "partial wildcards are not supported");
+    refused("{" ADDRESS ",'filter_chains':[{'filter_chain_match':{'server_names':['*']}," ECHO "}]}", "partial wildcards are not supported");
+    refused("{" ADDRESS ",'filter_chains':[{'filter_chain_match':{'prefix_ranges':[{'address_prefix':'x','prefix_len':8}]}," ECHO "}]}",
+            "filter_chains[0].filter_chain_match.prefix_ranges: invalid ip/mask combo 'x/8'");
+    refused("{" ADDRESS ",'filter_chains':[{'filters':[{'name':'e','typed_config':{'@type':"
+            "'type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo'}},{'name':'f','typed_config':{'@type':"
+            "'type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo'}}]}]}",
+            "filter_chains[0].filters[0]: terminal filter named e of type envoy.filters.network.echo must be the last filter");
+    refused("{" ADDRESS ",'filter_chains':[{'filters':[{'name':'h','typed_config':{'@type':"
+            "'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router'}}]}]}",
+            "Didn't find a registered implementation for 'h'");
+    refused("{" ADDRESS ",'use_original_dst':true,'filter_chains':[{" ECHO "}]}", "use_original_dst");
+}
+
+/* PEM as a JSON string. */
+static const char *quote(const char *pem)
+{
+    char *out = weir_arena_alloc(&arena, strlen(pem) * 2 + 1), *at = out;
+    for (; *pem != 0; pem++) {
+        if (*pem == '\n') *at++ = '\\';
+        *at++ = *pem == '\n' ? 'n' : *pem;
+    }
+    return out;
+}
+static const char *with_tls(const char *context)
+{
+    struct weir_str s = weir_arena_printf(&arena,
+                                          "{" ADDRESS ",'filter_chains':[{" ECHO ",'transport_socket':{'name':'t','typed_config':{'@type':"
+                                          "'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',%s}}}]}",
+                                          context);
+    return s.p;
+}
+static const char *common(const char *more)
+{
+    return weir_arena_printf(&arena,
+                             "'common_tls_context':{'tls_certificates':[{'certificate_chain':{'inline_string':'%s'},'private_key':{'inline_string':'%s'}}]%s%s}",
+                             quote(cert.pem), quote(cert.key_pem), more[0] != 0 ? "," : "", more)
+        .p;
+}
+
+static void test_tls_context_is_compiled(void **state)
+{
+    (void)state;
+    struct weir_listener_config *l = compile(with_tls(common(
+        weir_arena_printf(&arena,
+                          "'alpn_protocols':['h2','http/1.1'],'tls_params':{'tls_minimum_protocol_version':'TLSv1_2','tls_maximum_protocol_version':"
+                          "'TLSv1_3','cipher_suites':['[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]','ECDHE-RSA-AES128-GCM-SHA256'],"
+                          "'ecdh_curves':['X25519','P-256'],'signature_algorithms':['ecdsa_secp256r1_sha256']},"
+                          "'validation_context':{'trusted_ca':{'inline_string':'%s'},'match_typed_subject_alt_names':[{'san_type':'DNS',"
+                          "'matcher':{'exact':'a'}},{'san_type':'URI','matcher':{'suffix':'b'}}],'verify_certificate_hash':["
+                          "'df6ff72fe9116521268f6f2dd4966f51df479883fe7037b39f75916ac3049d1a'],'max_verify_depth':3,"
+                          "'verify_certificate_spki':['NvqYIYSbgK2vCJpQhObf77vv+bQWtc5ek5RIOwPiC9A=']}",
+                          quote(cert.pem))
+            .p)));
+    if (l == NULL) fail_msg("%s", error.text);
+    assert_non_null(l->chains[0].tls);
+    assert_false(l->inspect_tls); /* nothing depends on the hello */
+    drop(l);
+}
+
+static void test_tls_context_that_is_broken_is_refused_with_its_path(void **state)
+{
+    (void)state;
+    const char *at = "filter_chains[0].transport_socket.typed_config.common_tls_context";
+    refused(with_tls("'common_tls_context':{}"), at);
+    refused(with_tls("'common_tls_context':{}"), "Server TlsCertificates must have a certificate specified");
+    refused(with_tls("'common_tls_context':{'tls_certificates':[{'private_key':{'inline_string':'x'}}]}"), "tls_certificates[0].certificate_chain");
+    refused(with_tls("'common_tls_context':{'tls_certificates':[{'certificate_chain':{'inline_string':'x'},'private_key':{'inline_string':'x'}}]}"),
+            "Failed to load certificate chain");
+    refused(with_tls(common("'tls_params':{'cipher_suites':['NOPE']}")), "NOPE");
+    refused(with_tls(common("'alpn_protocols':['']")), "Invalid ALPN protocol string");
+    refused(with_tls(common("'tls_certificate_sds_secret_configs':[{'name':'s'}]")), "tls_certificate_sds_secret_configs");
+    refused(with_tls(common("'validation_context':{'match_typed_subject_alt_names':[{'san_type':'DNS','matcher':{'exact':'a'}}]}")),
+            "without trusted CA is insecure");
+    refused("{" ADDRESS ",'filter_chains':[{" ECHO ",'transport_socket':{'name':'t','typed_config':{'@type':"
+            "'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext'}}}]}",
+            "is not supported here");
+}
+
+static void test_identity_follows_name_socket_and_kinds_not_settings(void **state)
+{
+    (void)state;
+    struct weir_listener_config *a = compile("{" ADDRESS ",'filter_chains':[{'name':'x'," ECHO "}]}"),
+                                *b = compile("{" ADDRESS ",'filter_chains':[{'name':'x','filter_chain_match':{'destination_port':8080}," ECHO "}]}"),
+                                *c = compile("{" ADDRESS ",'filter_chains':[{'name':'y'," ECHO "}]}"),
+                                *d = compile(with_tls(common(""))), *e = compile(with_tls(common("'alpn_protocols':['h2']"))),
+                                *f = compile("{" ADDRESS ",'default_filter_chain':{'name':'x'," ECHO "}}");
+    assert_true(weir_str_eq(a->chains[0].identity, b->chains[0].identity));
+    assert_false(weir_str_eq(a->chains[0].identity, c->chains[0].identity));
+    assert_false(weir_str_eq(d->chains[0].identity, e->chains[0].identity));
+    assert_false(weir_str_eq(a->chains[0].identity, f->chains[0].identity));
+    drop(a);
+    drop(b);
+    drop(c);
+    drop(d);
+    drop(e);
+    drop(f);
+}
+
+static void test_tcp_proxy_is_compiled(void **state)
+{
+    (void)state;
+#define TCP "'filters':[{'name':'t','typed_config':{'@type':'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',"
+    struct weir_listener_config *l = compile("{" ADDRESS ",'filter_chains':[{" TCP "'stat_prefix':'p','cluster':'c'}}]}]}");
+    if (l == NULL) fail_msg("%s", error.text);
+    const struct weir_tcp_proxy *t = l->chains[0].filters[0].config;
+    assert_true(weir_str_eq(t->stat_prefix, WEIR_STR("tcp.p.")));
+    assert_int_equal(t->idle_timeout_ms, 3600000);
+    assert_int_equal(t->connect_attempts_max, 1);
+    assert_int_equal(t->cluster_count, 1);
+    assert_int_equal(t->clusters[0].slot, weir_names_cluster(names, WEIR_STR("c")));
+    drop(l);
+    l = compile("{" ADDRESS ",'filter_chains':[{" TCP "'stat_prefix':'p','idle_timeout':'0s','max_connect_attempts':3,'weighted_clusters':"
+                "{'clusters':[{'name':'a','weight':1},{'name':'b','weight':4000000000}]}}}]}]}");
+    if (l == NULL) fail_msg("%s", error.text);
+    t = l->chains[0].filters[0].config;
+    assert_int_equal(t->idle_timeout_ms, 0);
+    assert_int_equal(t->connect_attempts_max, 3);
+    assert_int_equal(t->weight_total, 4000000001);
+    drop(l);
+    refused("{" ADDRESS ",'filter_chains':[{" TCP "'stat_prefix':'p','cluster':'c','tunneling_config':{'hostname':'h'}}}]}]}", "tunneling_config");
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_listener_has_envoys_defaults),
+        T(test_listener_takes_its_fields),
+        T(test_listener_on_a_pipe),
+        T(test_chain_match_is_compiled_and_asks_for_the_hello),
+        T(test_bad_listeners_are_refused_with_path_and_reason),
+        T(test_tls_context_is_compiled),
+        T(test_tls_context_that_is_broken_is_refused_with_its_path),
+        T(test_tcp_proxy_is_compiled),
+        T(test_identity_follows_name_socket_and_kinds_not_settings),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
