@@ -122,7 +122,7 @@ static const struct weir_tree *merge_maps(struct weir_arena *a, const struct wei
     struct weir_tree *n = WEIR_NEW(a, struct weir_tree, 1);
     *n = *over;
     n->entries = WEIR_NEW(a, struct weir_tree_entry, (size_t)base->count + over->count);
-    memcpy(n->entries, base->entries, base->count * sizeof(*n->entries));
+    if (base->count != 0) memcpy(n->entries, base->entries, base->count * sizeof(*n->entries));
     n->count = base->count;
     for (uint32_t i = 0; i < over->count; i++) {
         uint32_t j = 0;
