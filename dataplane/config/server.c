@@ -516,6 +516,7 @@ void weir_server_destroy(struct weir_server *s)
     if (s->control != NULL) weir_worker_turn(s->control, 0); /* finished jobs */
     if (s->ads != NULL) weir_ads_destroy(s->ads);
     weir_server_admin_stop(s);
+    if (s->control != NULL) weir_raw_close_lingering(s->control);
     weir_publisher_destroy(s->publisher);
     if (s->clusters.dns != NULL) weir_dns_destroy(s->clusters.dns);
     workers_destroy(s);
