@@ -5,6 +5,7 @@
 
 #include "dataplane/base/regex.h"
 #include "dataplane/base/str.h"
+#include "dataplane/config/json_mask.h"
 #include "dataplane/config/server_internal.h"
 #include "xds/pb_tree.h"
 #include "xds/scalar.h"
@@ -16,7 +17,6 @@ struct dump {
     struct weir_server *server;
     struct weir_out *out;
     const struct weir_regex *name_regex; /* NULL: all */
-    struct weir_str mask;                /* empty: whole elements */
     bool elements;                       /* ?resource=: each element stands alone with its @type */
     bool first;                          /* no comma needed yet */
     uint32_t level;
@@ -230,6 +230,22 @@ static void one_print(struct dump *d, const struct part *p)
     weir_out_add(d->out, d->first ? WEIR_STR("]\n}\n") : WEIR_STR("\n ]\n}\n"));
 }
 
+static void mask_apply(const struct weir_admin_request *r, struct weir_str mask, struct weir_admin_reply *reply)
+{
+    const struct weir_tree *root = NULL;
+    struct weir_error e = {0};
+    struct weir_out whole = reply->body;
+    reply->body = (struct weir_out){0};
+    if (weir_json_parse(r->arena, "config_dump", (struct weir_str){whole.p, whole.n}, &root, &e) == WEIR_OK &&
+        weir_json_mask_print(r->arena, root, WEIR_STR("configs"), mask, &reply->body) == 0) {
+        reply->status = 400;
+        reply->content_type = "text/plain";
+        weir_out_deinit(&reply->body);
+        weir_out_printf(&reply->body, "FieldMask paths: \"%.*s\"\n could not be successfully used.", WEIR_STR_ARG(mask));
+    }
+    weir_out_deinit(&whole);
+}
+
 void weir_config_dump(struct weir_server *s, const struct weir_admin_request *r, struct weir_admin_reply *reply)
 {
     struct dump d = {.server = s, .out = &reply->body};
@@ -251,14 +267,12 @@ void weir_config_dump(struct weir_server *s, const struct weir_admin_request *r,
         reply->status = 404;
         reply->content_type = "text/plain";
         weir_out_printf(&reply->body, "%.*s not found in config dump", WEIR_STR_ARG(resource));
-    } else if (weir_admin_param(r, WEIR_STR("mask")).n > 0) {
-        reply->status = 501;
-        reply->content_type = "text/plain";
-        weir_out_printf(&reply->body, "weir has no mask here: use resource and name_regex");
     } else if (found != NULL) {
         one_print(&d, found);
     } else {
         all_print(&d, weir_admin_param(r, WEIR_STR("include_eds")).p != NULL);
     }
+    struct weir_str mask = weir_admin_param(r, WEIR_STR("mask"));
+    if (mask.n > 0 && reply->status == 200) mask_apply(r, mask, reply);
     if (regex != NULL) weir_regex_destroy(regex);
 }

@@ -90,6 +90,16 @@ def test_config_dump_fed_back_validates(running, tmp_path):
     assert running.admin_json("/config_dump?resource=static_clusters&name_regex=x")["configs"] == []
 
 
+def test_config_dump_by_mask(running):
+    [one] = running.admin_json("/config_dump?resource=static_clusters&mask=cluster.name")["configs"]
+    assert one["@type"].endswith("ClustersConfigDump.StaticCluster")
+    assert one["cluster"] == {"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "upstream"}
+    [only] = running.admin_json("/config_dump?mask=bootstrap.node.id,bootstrap.node.cluster")["configs"]
+    assert only["bootstrap"]["node"] == {"id": "n1", "cluster": "c1"}
+    status, text = running.admin("/config_dump?resource=static_clusters&mask=nope.x")
+    assert status == 400 and '"nope.x"' in text
+
+
 def test_runtime_layers(running):
     entries = running.admin_json("/runtime")["entries"]
     assert entries["a.b"] == {"final_value": "1", "layer_values": ["1", ""]}

@@ -1,0 +1,102 @@
+/* See json_mask.h. */
+#include "dataplane/config/json_mask.h"
+
+#include "dataplane/base/str.h"
+
+static void line(struct weir_out *out, uint32_t level)
+{
+    weir_out_add(out, WEIR_STR("\n"));
+    for (uint32_t i = 0; i < level; i++) weir_out_add(out, WEIR_STR(" "));
+}
+
+static void print(const struct weir_tree *t, uint32_t level, struct weir_out *out)
+{
+    switch (t->kind) {
+    case WEIR_TREE_NULL: weir_out_add(out, WEIR_STR("null")); return;
+    case WEIR_TREE_SCALAR:
+        if (t->quoted) weir_out_string(out, t->text);
+        else weir_out_add(out, t->text);
+        return;
+    case WEIR_TREE_LIST:
+        weir_out_add(out, WEIR_STR("["));
+        for (uint32_t i = 0; i < t->count; i++) {
+            if (i > 0) weir_out_add(out, WEIR_STR(","));
+            line(out, level + 1);
+            print(t->items[i], level + 1, out);
+        }
+        if (t->count > 0) line(out, level);
+        weir_out_add(out, WEIR_STR("]"));
+        return;
+    case WEIR_TREE_MAP:
+        weir_out_add(out, WEIR_STR("{"));
+        for (uint32_t i = 0; i < t->count; i++) {
+            if (i > 0) weir_out_add(out, WEIR_STR(","));
+            line(out, level + 1);
+            weir_out_string(out, t->entries[i].key->text);
+            weir_out_add(out, WEIR_STR(": "));
+            print(t->entries[i].value, level + 1, out);
+        }
+        if (t->count > 0) line(out, level);
+        weir_out_add(out, WEIR_STR("}"));
+        return;
+    }
+}
+
+/* The part of t that `path` names, NULL when there is none. */
+static const struct weir_tree *cut(struct weir_arena *a, const struct weir_tree *t, struct weir_str path)
+{
+    if (path.n == 0) return t;
+    struct weir_tree *part = WEIR_NEW(a, struct weir_tree, 1);
+    *part = *t;
+    part->count = 0;
+    if (t->kind == WEIR_TREE_LIST) {
+        part->items = WEIR_NEW(a, const struct weir_tree *, t->count + 1);
+        for (uint32_t i = 0; i < t->count; i++) {
+            const struct weir_tree *item = cut(a, t->items[i], path);
+            if (item != NULL) part->items[part->count++] = item;
+        }
+        return part->count > 0 ? part : NULL;
+    }
+    if (t->kind != WEIR_TREE_MAP) return NULL;
+    size_t dot = weir_str_find(path, '.');
+    struct weir_str name = {path.p, dot}, rest = dot < path.n ? (struct weir_str){path.p + dot + 1, path.n - dot - 1} : (struct weir_str){0};
+    const struct weir_tree *value = weir_tree_get(t, name), *below = value != NULL ? cut(a, value, rest) : NULL;
+    if (below == NULL) return NULL;
+    part->entries = WEIR_NEW(a, struct weir_tree_entry, 2);
+    for (uint32_t i = 0; i < t->count; i++) {
+        if (weir_str_eq(t->entries[i].key->text, WEIR_STR("@type"))) part->entries[part->count++] = t->entries[i];
+        if (weir_str_eq(t->entries[i].key->text, name)) part->entries[part->count++] = (struct weir_tree_entry){t->entries[i].key, below};
+    }
+    return part;
+}
+
+static const struct weir_tree *cut_all(struct weir_arena *a, const struct weir_tree *t, struct weir_str mask)
+{
+    const struct weir_tree *all = NULL;
+    while (mask.n > 0) {
+        size_t comma = weir_str_find(mask, ',');
+        const struct weir_tree *one = cut(a, t, weir_str_trim((struct weir_str){mask.p, comma}));
+        if (one != NULL) all = all == NULL ? one : weir_tree_merge(a, all, one);
+        mask = comma < mask.n ? (struct weir_str){mask.p + comma + 1, mask.n - comma - 1} : (struct weir_str){0};
+    }
+    return all;
+}
+
+size_t weir_json_mask_print(struct weir_arena *a, const struct weir_tree *root, struct weir_str list, struct weir_str mask, struct weir_out *out)
+{
+    const struct weir_tree *elements = weir_tree_get(root, list);
+    size_t n = 0;
+    weir_out_add(out, WEIR_STR("{\n "));
+    weir_out_string(out, list);
+    weir_out_add(out, WEIR_STR(": ["));
+    for (uint32_t i = 0; elements != NULL && elements->kind == WEIR_TREE_LIST && i < elements->count; i++) {
+        const struct weir_tree *part = cut_all(a, elements->items[i], mask);
+        if (part == NULL) continue;
+        if (n++ > 0) weir_out_add(out, WEIR_STR(","));
+        line(out, 2);
+        print(part, 2, out);
+    }
+    if (n > 0) line(out, 1);
+    weir_out_add(out, WEIR_STR("]\n}\n"));
+    return n;
+}
