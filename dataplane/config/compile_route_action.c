@@ -146,6 +146,7 @@ static void compile_times(const pb_route_action *pb, struct weir_route *out)
     const pb_route_max_stream_duration *m = pb->max_stream_duration;
     if (m == NULL)
         return;
+    out->has_max_stream_duration = true;
     out->max_stream_duration_ms = weir_duration_ms(m->max_stream_duration, UINT64_MAX);
     out->grpc_timeout_header_max_ms = weir_duration_ms(m->grpc_timeout_header_max, UINT64_MAX);
     out->grpc_timeout_header_offset_ms = weir_duration_ms(m->grpc_timeout_header_offset, 0);

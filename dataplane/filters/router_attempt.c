@@ -209,6 +209,7 @@ static void opened(struct weir_router *r)
 
 void weir_router_try(struct weir_router *r)
 {
+    r->request->attempts++;
     struct weir_cluster_host *host = pick(r);
     if (host == NULL) {
         weir_router_answer_no_host(r);
@@ -221,7 +222,6 @@ void weir_router_try(struct weir_router *r)
     }
     const struct weir_route *route = r->decision.route;
     if (route->auto_host_rewrite && host->host->hostname.n > 0) weir_router_rewrite_host(r, host->host->hostname);
-    note_host(r, host);
     struct weir_attempt_options o = {
         .host = host,
         .priority = route->priority,
@@ -233,12 +233,14 @@ void weir_router_try(struct weir_router *r)
     };
     struct weir_attempt *a = WEIR_NEW(r->arena, struct weir_attempt, 1);
     r->attempt = a;
-    switch (weir_attempt_start(a, &o, &attempt_events, r)) {
-    case WEIR_ATTEMPT_WAITING: return;
-    case WEIR_ATTEMPT_READY: opened(r); return;
-    case WEIR_ATTEMPT_OVERFLOW: attempt_failed(r, WEIR_UPSTREAM_OVERFLOW, (struct weir_str){0}); return;
-    case WEIR_ATTEMPT_NO_POOL: weir_router_answer_no_host(r); return;
+    enum weir_attempt_state state = weir_attempt_start(a, &o, &attempt_events, r);
+    if (state == WEIR_ATTEMPT_NO_POOL) {
+        weir_router_answer_no_host(r);
+        return;
     }
+    note_host(r, host);
+    if (state == WEIR_ATTEMPT_READY) opened(r);
+    if (state == WEIR_ATTEMPT_OVERFLOW) attempt_failed(r, WEIR_UPSTREAM_OVERFLOW, (struct weir_str){0});
 }
 
 /* ---- the response ---- */
@@ -250,8 +252,8 @@ static uint32_t status_of(const struct weir_headers *h)
     return weir_str_u64(v, &status) && status <= UINT16_MAX ? (uint32_t)status : 0;
 }
 
-/* The response has been passed on to its end; `whole`: the upstream's too. */
-static void response_complete(struct weir_router *r, bool whole)
+/* The response has been passed on to its end. */
+static void response_complete(struct weir_router *r)
 {
     if (r->over) return;
     if (r->grpc_undecided) note_success(r, false);
@@ -260,7 +262,7 @@ static void response_complete(struct weir_router *r, bool whole)
         weir_cluster_record_time(r->cluster->stats, ms, r->request->internal, r->canary);
     }
     /* Of a request that goes on nobody wants the rest. */
-    if (r->request_ended_ns == 0 || !whole) weir_router_drop_attempt(r);
+    if (r->request_ended_ns == 0) weir_router_drop_attempt(r);
     /* The attempt ends by itself once all of the request has left. */
     if (r->attempt != NULL) note_times(r);
     struct weir_attempt *a = r->attempt;
@@ -314,18 +316,23 @@ static bool upgrade_accepted(const struct weir_router *r, uint32_t status)
     return status / 100 == 2 && (connect || r->raw);
 }
 
-/* True: the response ends with its head. A 2xx that is no acceptance means nothing that a client could use. */
-static bool settle_upgrade(struct weir_router *r, struct weir_headers *h, uint32_t status)
+static void settle_upgrade(struct weir_router *r, uint32_t status)
 {
     r->accepted = upgrade_accepted(r, status);
-    if (r->accepted) return false;
+    if (r->accepted) return;
     r->request_unwanted = true;
     weir_buffer_deinit(&r->body);
     weir_router_update_pause(r);
-    if (status / 100 != 2) return false;
+}
+
+/* A 2xx that accepts no upgrade: nothing that a client could use. It gets the head, and the cluster's books do not count it. */
+static void answer_unsuccessful(struct weir_router *r, struct weir_headers *h)
+{
     weir_headers_remove(h, WEIR_H_CONTENT_LENGTH);
     r->request->code_details = WEIR_STR("websocket_handshake_unsuccessful");
-    return true;
+    add_headers(r, h);
+    weir_stream_respond_headers(r->stream, h, true);
+    weir_router_end(r);
 }
 
 static void on_headers(void *ctx, struct weir_attempt *a, struct weir_headers *h, bool end)
@@ -346,14 +353,20 @@ static void on_headers(void *ctx, struct weir_attempt *a, struct weir_headers *h
     r->request->status = status;
     r->request->code_details = WEIR_STR("via_upstream");
     weir_router_due_clear(r, WEIR_DUE_TRY);
+    weir_router_retry_forget(r);
+    if (r->upgrade) {
+        settle_upgrade(r, status);
+        if (!r->accepted && status / 100 == 2) {
+            answer_unsuccessful(r, h);
+            return;
+        }
+    }
     weir_router_charge(r, status, a->host);
     count_success(r, h, status, end);
     add_headers(r, h);
-    weir_router_retry_forget(r);
-    bool cut = r->upgrade && settle_upgrade(r, h, status);
-    weir_stream_respond_headers(r->stream, h, end || cut);
-    if (end || cut) {
-        response_complete(r, end);
+    weir_stream_respond_headers(r->stream, h, end);
+    if (end) {
+        response_complete(r);
     } else if (r->upgrade) {
         weir_router_send_body(r);
     }
@@ -376,7 +389,7 @@ static void on_data(void *ctx, struct weir_attempt *a, struct weir_buffer *data,
     if (r->over) return;
     weir_router_times_activity(r);
     weir_stream_respond_data(r->stream, data, end);
-    if (end) response_complete(r, true);
+    if (end) response_complete(r);
 }
 
 static void on_trailers(void *ctx, struct weir_attempt *a, struct weir_headers *h)
@@ -387,7 +400,7 @@ static void on_trailers(void *ctx, struct weir_attempt *a, struct weir_headers *
     if (r->over) return;
     if (r->grpc_undecided) note_success(r, grpc_outcome(h, &outcome) && !is_5xx(outcome));
     weir_stream_respond_trailers(r->stream, h);
-    response_complete(r, true);
+    response_complete(r);
 }
 
 static void on_ready(void *ctx, struct weir_attempt *a)

@@ -50,7 +50,6 @@ static void set_expected_timeout(struct weir_router *r)
 
 static void set_attempt_count(struct weir_router *r)
 {
-    r->request->attempts++;
     if (r->decision.vhost != NULL && r->decision.vhost->include_request_attempt_count)
         weir_headers_set_int(r->headers, WEIR_H_X_ENVOY_ATTEMPT_COUNT, r->request->attempts);
 }

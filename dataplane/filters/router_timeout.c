@@ -63,16 +63,10 @@ static bool grpc_bounds(const struct weir_router *r)
     return r->request->is_grpc && r->decision.route->max_grpc_timeout_ms != UINT64_MAX;
 }
 
-/* RouteAction.max_stream_duration: the connection manager times the stream, and the router does not. */
-static bool timed_elsewhere(const struct weir_route *route)
-{
-    return route->max_stream_duration_ms != UINT64_MAX || route->grpc_timeout_header_max_ms != UINT64_MAX;
-}
-
 static uint64_t route_timeout(const struct weir_router *r)
 {
     const struct weir_route *route = r->decision.route;
-    if (timed_elsewhere(route)) return 0;
+    if (route->has_max_stream_duration) return 0; /* the connection manager times the stream */
     if (!grpc_bounds(r)) return route->timeout_ms != UINT64_MAX ? route->timeout_ms : 15000;
     uint64_t asked = 0, max = route->max_grpc_timeout_ms, offset = route->grpc_timeout_offset_ms;
     if (weir_grpc_timeout(r->headers, &asked) && offset != UINT64_MAX && asked > offset) asked -= offset;
@@ -103,7 +97,7 @@ void weir_router_times_init(struct weir_router *r)
 
 bool weir_router_times_for_grpc(const struct weir_router *r)
 {
-    return grpc_bounds(r) && !timed_elsewhere(r->decision.route);
+    return grpc_bounds(r) && !r->decision.route->has_max_stream_duration;
 }
 
 uint64_t weir_router_times_expected(const struct weir_router *r)

@@ -132,12 +132,16 @@ void weir_local_reply_send(struct weir_stream *s, const struct weir_local_reply 
     weir_headers_init(h, s->arena);
     s->request.flags |= reply->flags;
     if (reply->details.n > 0) s->request.code_details = reply->details;
-    s->request.status = reply->status;
     weir_headers_set_int(h, WEIR_H_STATUS, reply->status);
+    /* What a route says of its cluster's responses comes first; a route that answers itself adds to its own headers. Both before
+     * there is a %RESPONSE_CODE%. */
+    bool has_rules = s->route.route != NULL, first = has_rules && s->route.route->action == WEIR_ROUTE_CLUSTER;
+    if (first) weir_route_apply_response(&s->route, &s->request, h);
     for (uint32_t i = 0; reply->extra != NULL && i < reply->extra->count; i++)
         weir_headers_add_name(h, reply->extra->at[i].name, reply->extra->at[i].value);
     if (reply->rules != NULL) weir_header_rules_apply(reply->rules, &s->request, h);
-    if (s->route.route != NULL) weir_route_apply_response(&s->route, &s->request, h);
+    if (has_rules && !first) weir_route_apply_response(&s->route, &s->request, h);
+    s->request.status = reply->status;
     s->response_headers = h;
     s->request.response_headers = h;
     s->local_reply = true;

@@ -211,6 +211,7 @@ void weir_stream_respond_informational(struct weir_stream *s, struct weir_header
 {
     if (!response_wanted(s) || s->codec == NULL || s->response_started || !s->hcm->proxy_100_continue) return;
     weir_stream_touch(s);
+    count_status(s, status_of(h));
     weir_codec_stream_send_informational(s->codec, h);
 }
 void weir_stream_respond_headers(struct weir_stream *s, struct weir_headers *h, bool end)

@@ -401,8 +401,7 @@ def test_a_failing_host_leaves_the_balance_and_returns(proxy, make_upstream):
     p = proxy(1, cluster={"load_assignment": config.load_assignment("up", good.port, bad.port),
                           "outlier_detection": {"consecutive_5xx": 3, "interval": "0.2s", "base_ejection_time": "0.4s",
                                                 "max_ejection_percent": 50}})
-    statuses = [get_h1(p.port)[0] for _ in range(6)]
-    assert statuses.count(503) == 3
+    wait_until(lambda: get_h1(p.port)[0] and len(bad.requests) == 3, "three requests at the bad host")
     p.weir.wait_stat("cluster.up.outlier_detection.ejections_active", 1)
     before = len(bad.requests)
     p.weir.wait_stat("cluster.up.outlier_detection.ejections_active", 0)
