@@ -68,6 +68,47 @@ static void subscribe(struct weir_server *s, enum weir_resource_type type, const
     weir_ads_subscribe(s->ads, type, true, NULL, 0);
 }
 
+static void file_done(struct weir_compile_job *job)
+{
+    struct weir_server *s = job->ctx;
+    const char *refused = weir_publisher_apply(s->publisher, job);
+    if (job->type == WEIR_CLUSTERS) s->cds_answered = true;
+    if (job->type == WEIR_LISTENERS) s->lds_answered = true;
+    s->xds[job->type].update_success += refused == NULL;
+    s->xds[job->type].update_rejected += refused != NULL;
+    weir_compile_job_destroy(job);
+    weir_server_advance(s);
+}
+
+static void on_file_job(void *ctx, struct weir_compile_job *job)
+{
+    struct weir_server *s = ctx;
+    job->ctx = s;
+    job->done = file_done;
+    weir_compiler_submit(s->compiler, job);
+}
+
+static void on_file_broken(void *ctx, enum weir_resource_type type, const struct weir_error *e)
+{
+    struct weir_server *s = ctx;
+    s->xds[type].update_rejected++;
+    WEIR_LOG(CONFIG, ERROR, "%s: %s; what was accepted serves on", weir_resource_type_name(type), e->text);
+}
+
+static const struct weir_file_source_events file_events = {on_file_job, on_file_broken};
+
+static void file_start(struct weir_server *s, enum weir_resource_type type)
+{
+    bool clusters = type == WEIR_CLUSTERS;
+    const struct weir_source *source = clusters ? &s->b.cds : &s->b.lds;
+    weir_timer_stop(&s->control->timers, &s->fetch_timeout);
+    if (source->initial_fetch_timeout_ms != 0) weir_timer_start(&s->control->timers, &s->fetch_timeout, source->initial_fetch_timeout_ms);
+    struct weir_file_source *f =
+        weir_file_source_create(s->control, type, clusters ? WEIR_SOURCE_CDS_FILE : WEIR_SOURCE_LDS_FILE, source, &file_events, s);
+    if (clusters) s->cds_file = f;
+    else s->lds_file = f;
+}
+
 static void go_live(struct weir_server *s)
 {
     struct weir_error e = {0};
@@ -95,6 +136,8 @@ void weir_server_advance(struct weir_server *s)
         if (s->ads != NULL && s->b.cds.kind == WEIR_FROM_ADS) {
             WEIR_LOG(CONFIG, INFO, "cm init: initializing cds");
             subscribe(s, WEIR_CLUSTERS, &s->b.cds);
+        } else if (s->b.cds.kind == WEIR_FROM_FILE) {
+            file_start(s, WEIR_CLUSTERS);
         } else {
             s->cds_answered = true;
         }
@@ -104,6 +147,7 @@ void weir_server_advance(struct weir_server *s)
         WEIR_LOG(MAIN, INFO, "all clusters initialized. initializing init manager");
         s->stage = WEIR_STAGE_LDS;
         if (s->ads != NULL && s->b.lds.kind == WEIR_FROM_ADS) subscribe(s, WEIR_LISTENERS, &s->b.lds);
+        else if (s->b.lds.kind == WEIR_FROM_FILE) file_start(s, WEIR_LISTENERS);
         else s->lds_answered = true;
     }
     if (s->stage == WEIR_STAGE_LDS && s->lds_answered && weir_publisher_warming(s->publisher, WEIR_LISTENERS) == 0) go_live(s);
@@ -515,6 +559,8 @@ void weir_server_destroy(struct weir_server *s)
     threads_stop(s);
     if (s->control != NULL) weir_worker_turn(s->control, 0); /* finished jobs */
     if (s->ads != NULL) weir_ads_destroy(s->ads);
+    weir_file_source_destroy(s->cds_file);
+    weir_file_source_destroy(s->lds_file);
     weir_server_admin_stop(s);
     if (s->control != NULL) weir_raw_close_lingering(s->control);
     weir_publisher_destroy(s->publisher);

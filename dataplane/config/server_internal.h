@@ -6,12 +6,15 @@
 
 #include "dataplane/cluster/dns.h"
 #include "dataplane/config/cpus.h"
+#include "dataplane/config/file_source.h"
 #include "dataplane/config/names.h"
 #include "dataplane/config/server.h"
 #include "dataplane/limits.h"
 #include "dataplane/worker/watch.h"
 
 #define WEIR_SOURCE_ADS 1u
+#define WEIR_SOURCE_CDS_FILE 2u
+#define WEIR_SOURCE_LDS_FILE 3u
 
 struct weir_worker_thread {
     struct weir_worker *worker;
@@ -48,6 +51,7 @@ struct weir_server {
     struct weir_cluster_env clusters;
     struct weir_publisher *publisher;
     struct weir_ads *ads;
+    struct weir_file_source *cds_file, *lds_file;
     pthread_mutex_t lock; /* guards `closing` against the ADS client's thread */
     bool closing;
     _Atomic bool ads_connected;

@@ -1,0 +1,124 @@
+/* See file_source.h. Watches the directory, not the file: what replaces a file is a new inode. */
+#include "dataplane/config/file_source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "dataplane/base/log.h"
+#include "dataplane/base/str.h"
+#include "dataplane/worker/watch.h"
+#include "xds/pb_tree.h"
+
+struct weir_file_source {
+    struct weir_worker *worker;
+    struct weir_watch *watch; /* NULL: the directory cannot be watched */
+    int inotify;
+    enum weir_resource_type type;
+    uint32_t source_id;
+    char *path;
+    const struct weir_file_source_events *events;
+    void *ctx;
+    uint64_t hash; /* of the bytes read last: a touch changes nothing */
+};
+
+static void job_give(struct weir_file_source *f, const pb_discovery_response *r)
+{
+    struct weir_compile_job *job = weir_compile_job_create(f->type, r->n_resources, 0);
+    job->source = f->source_id;
+    job->full = true;
+    job->received_wall_ns = f->worker->wall_ns;
+    job->version = weir_arena_str(&job->arena, weir_str_of(r->version_info));
+    for (size_t i = 0; i < r->n_resources; i++) {
+        const pb_any *any = r->resources[i];
+        struct weir_compile_item *item = &job->items[i];
+        item->packed = weir_arena_str(&job->arena, (struct weir_str){(const char *)any->value.data, any->value.len});
+        item->type_url = weir_arena_str(&job->arena, weir_str_of(any->type_url));
+        item->name = weir_resource_name_peek(f->type, item->packed);
+        item->version = job->version;
+    }
+    f->events->on_job(f->ctx, job);
+}
+
+static void file_read(struct weir_file_source *f)
+{
+    struct weir_arena a = {0};
+    struct weir_error e = {0};
+    struct weir_str bytes;
+    const struct weir_tree **documents = NULL;
+    size_t count = 0;
+    ProtobufCMessage *m = NULL;
+    enum weir_err err = weir_tree_read_file(&a, f->path, &bytes, &e);
+    uint64_t hash = err == WEIR_OK ? weir_hash(bytes) : 0;
+    if (err == WEIR_OK && hash == f->hash) {
+        weir_arena_deinit(&a);
+        return;
+    }
+    if (err == WEIR_OK) err = weir_tree_parse(&a, f->path, bytes, &documents, &count, &e);
+    if (err == WEIR_OK && count != 1) err = weir_error_set(&e, WEIR_ERR_INVALID, "%s: holds %zu documents, one was expected", f->path, count);
+    if (err == WEIR_OK) err = weir_tree_to_pb(&a, f->path, documents[0], &pb_discovery_response_type, &m, &e);
+    if (err == WEIR_OK) {
+        f->hash = hash;
+        job_give(f, (const pb_discovery_response *)(const void *)m);
+    } else {
+        f->events->on_broken(f->ctx, f->type, &e);
+    }
+    weir_arena_deinit(&a);
+}
+
+static void on_change(void *ctx, bool readable, bool writable)
+{
+    struct weir_file_source *f = ctx;
+    char events[4096];
+    (void)readable;
+    (void)writable;
+    bool any = false;
+    while (read(f->inotify, events, sizeof(events)) > 0) any = true;
+    if (any) file_read(f);
+}
+
+/* The directory that is watched: the one named, else the file's own. */
+static char *directory_of(const struct weir_source *s)
+{
+    struct weir_str d = s->watched_directory;
+    if (d.n == 0) {
+        d = s->path;
+        while (d.n > 0 && d.p[d.n - 1] != '/') d.n--;
+        if (d.n > 1) d.n--;
+        if (d.n == 0) d = WEIR_STR(".");
+    }
+    return strndup(d.p, d.n);
+}
+
+struct weir_file_source *weir_file_source_create(struct weir_worker *control, enum weir_resource_type type, uint32_t source_id,
+                                                 const struct weir_source *source, const struct weir_file_source_events *events, void *ctx)
+{
+    struct weir_file_source *f = calloc(1, sizeof(*f));
+    char *directory = directory_of(source);
+    if (f == NULL || directory == NULL) abort();
+    f->worker = control;
+    f->type = type;
+    f->source_id = source_id;
+    f->path = strndup(source->path.p, source->path.n);
+    if (f->path == NULL) abort();
+    f->events = events;
+    f->ctx = ctx;
+    f->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (f->inotify >= 0 && inotify_add_watch(f->inotify, directory, IN_MOVED_TO | IN_CREATE | IN_CLOSE_WRITE) >= 0)
+        f->watch = weir_watch_create(control, f->inotify, true, on_change, f);
+    if (f->watch != NULL) weir_watch_want(f->watch, true, false);
+    else WEIR_LOG(CONFIG, WARNING, "%s: changes of '%s' cannot be followed: %s", weir_resource_type_name(type), directory, strerror(errno));
+    free(directory);
+    file_read(f);
+    return f;
+}
+
+void weir_file_source_destroy(struct weir_file_source *f)
+{
+    if (f == NULL) return;
+    if (f->watch != NULL) weir_watch_destroy(f->watch);
+    else if (f->inotify >= 0) close(f->inotify);
+    free(f->path);
+    free(f);
+}
