@@ -49,12 +49,18 @@ static uint64_t open_at(const struct weir_breaker *b, const struct weir_breaker_
     return limit > 0 ? limit : 1;
 }
 
+static void remaining_add(const struct weir_breaker_limits *l, enum weir_breaker_resource r, const struct weir_stats_shard *stats, int64_t n)
+{
+    if (l->remaining != NULL && stats != NULL) weir_stat_add(weir_stats_shard(l->remaining, stats->worker), r, n);
+}
+
 void weir_breaker_take(struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r,
                        struct weir_stats_shard *stats, uint32_t priority)
 {
     uint64_t before = atomic_fetch_add_explicit(&b->held[r], 1, memory_order_relaxed);
     /* One taker alone sees the step onto the limit: the shards' sum stays 0 or 1. */
     if (stats != NULL && before + 1 == open_at(b, l, r)) weir_stat_add(stats, gauge(r, priority), 1);
+    remaining_add(l, r, stats, -1);
 }
 
 void weir_breaker_give(struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r,
@@ -63,6 +69,18 @@ void weir_breaker_give(struct weir_breaker *b, const struct weir_breaker_limits 
     uint64_t before = atomic_fetch_sub_explicit(&b->held[r], 1, memory_order_relaxed);
     assert(before > 0);
     if (stats != NULL && before == open_at(b, l, r)) weir_stat_add(stats, gauge(r, priority), -1);
+    remaining_add(l, r, stats, 1);
+}
+
+void weir_breaker_track(struct weir_breaker *b, const struct weir_breaker_limits *l, struct weir_stats_shard *stats)
+{
+    if (l->remaining == NULL) return;
+    struct weir_stats_shard *own = weir_stats_shard(l->remaining, stats->worker);
+    for (uint32_t r = 0; r < WEIR_BREAKER_COUNT; r++) {
+        uint64_t limit = limit_of(b, l, r);
+        int64_t left = (limit < INT64_MAX ? (int64_t)limit : INT64_MAX) - (int64_t)held(b, r);
+        weir_stat_add(own, r, left - weir_stat_sum(l->remaining, r));
+    }
 }
 
 void weir_breaker_relimit(struct weir_breaker *b, const struct weir_breaker_limits *from, const struct weir_breaker_limits *to,
@@ -73,4 +91,5 @@ void weir_breaker_relimit(struct weir_breaker *b, const struct weir_breaker_limi
         int64_t step = (now >= open_at(b, to, r)) - (now >= open_at(b, from, r));
         if (step != 0 && stats != NULL) weir_stat_add(stats, gauge(r, priority), step);
     }
+    if (stats != NULL) weir_breaker_track(b, to, stats);
 }

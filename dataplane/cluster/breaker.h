@@ -29,6 +29,8 @@ void weir_breaker_take(struct weir_breaker *b, const struct weir_breaker_limits 
                        struct weir_stats_shard *stats, uint32_t priority);
 void weir_breaker_give(struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r,
                        struct weir_stats_shard *stats, uint32_t priority);
+/* Control thread, `stats` its shard: what is left under the limits is counted from here on (track_remaining). */
+void weir_breaker_track(struct weir_breaker *b, const struct weir_breaker_limits *l, struct weir_stats_shard *stats);
 /* Control thread, `stats` its shard: the limits change while things are held; the gauges follow. */
 void weir_breaker_relimit(struct weir_breaker *b, const struct weir_breaker_limits *from, const struct weir_breaker_limits *to,
                           struct weir_stats_shard *stats, uint32_t priority);

@@ -32,6 +32,11 @@ const struct weir_stat_desc weir_cluster_stat_descs[WEIR_CS_COUNT] = {
     [WEIR_CS_canary_upstream_rq_time] = {"canary.upstream_rq_time", WEIR_HISTOGRAM | WEIR_LATE},
 };
 
+const struct weir_stat_desc weir_breaker_remaining_descs[WEIR_BREAKER_REMAINING_COUNT] = {
+    {"remaining_cx", WEIR_GAUGE},      {"remaining_cx_pools", WEIR_GAUGE}, {"remaining_rq", WEIR_GAUGE},
+    {"remaining_pending", WEIR_GAUGE}, {"remaining_retries", WEIR_GAUGE},
+};
+
 const struct weir_stat_desc weir_cluster_control_stat_descs[WEIR_CC_COUNT] = {
 #define X(name) [WEIR_CC_##name] = {#name, WEIR_COUNTER},
     WEIR_CLUSTER_CONTROL_COUNTERS(X)

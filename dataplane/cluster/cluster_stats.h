@@ -37,6 +37,10 @@
     X(405) X(408) X(409) X(412) X(413) X(422) X(429) X(500) X(501) X(502) X(503) X(504)
 #define WEIR_CLUSTER_STATUS_CLASSES(X) X(1xx) X(2xx) X(3xx) X(4xx) X(5xx)
 
+/* With track_remaining; the same order. */
+#define WEIR_BREAKER_REMAINING_COUNT 5
+extern const struct weir_stat_desc weir_breaker_remaining_descs[WEIR_BREAKER_REMAINING_COUNT];
+
 enum weir_cluster_stat {
 #define X(name) WEIR_CS_##name,
     WEIR_CLUSTER_COUNTERS(X) WEIR_CLUSTER_GAUGES(X) WEIR_CLUSTER_HISTOGRAMS(X)

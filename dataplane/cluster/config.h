@@ -27,7 +27,7 @@ struct weir_breaker_limits {
     bool has_budget; /* retry_budget: `retries` is not used */
     double budget_percent;
     uint32_t budget_min;
-    bool track_remaining;
+    struct weir_stats *remaining; /* track_remaining: cluster.NAME.circuit_breakers.PRIORITY.remaining_*; NULL: not tracked */
 };
 
 /* OutlierDetection with all defaults filled in. */

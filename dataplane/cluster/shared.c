@@ -106,11 +106,13 @@ struct weir_cluster_shared *weir_cluster_shared_create(const struct weir_cluster
     weir_resource_acquire(&config->resource);
     s->config = config;
     s->stats = weir_stats_shard(config->control_stats, env->worker_count);
+    for (uint32_t p = 0; p < 2; p++)
+        weir_breaker_track(&s->breakers[p], &config->limits[p], s->stats);
     outlier_configure(s);
     resolution_configure(s);
     rebuild_hosts(s);
     /* EDS waits for its endpoints, DNS for its names; neither says so before the caller has the pointer. */
-    if (config->type == WEIR_CLUSTER_STATIC || (s->resolution != NULL && weir_dns_resolution_done(s->resolution))) s->ready = true;
+    if (config->type == WEIR_CLUSTER_STATIC || !config->wait_for_warm_on_init || (s->resolution != NULL && weir_dns_resolution_done(s->resolution))) s->ready = true;
     s->on_ready = on_ready;
     s->on_ready_ctx = ctx;
     return s;

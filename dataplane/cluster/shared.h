@@ -52,7 +52,7 @@ struct weir_cluster_shared {
 
 /* Control thread. Takes references of its own. `on_ready` comes once, from the loop or from inside set_endpoints, when the
  * cluster has its first hosts or knows that there are none: a STATIC cluster is ready on return, an EDS cluster with its first
- * endpoints, a DNS cluster when every name has been answered or failed once. weir_cluster_shared_ready() tells at any time. */
+ * endpoints, a DNS cluster when every name has been answered or failed once; without wait_for_warm_on_init any cluster is. weir_cluster_shared_ready() tells at any time. */
 struct weir_cluster_shared *weir_cluster_shared_create(const struct weir_cluster_env *env, uint32_t slot,
                                                        struct weir_cluster_config *config,
                                                        void (*on_ready)(void *ctx, struct weir_cluster_shared *s), void *ctx);

@@ -5,11 +5,11 @@
 #include "dataplane/base/metadata.h"
 #include "dataplane/base/pb_names.h"
 #include "dataplane/cluster/cluster_stats.h"
+#include "dataplane/config/compile_dns.h"
 #include "dataplane/config/compile_tls.h"
 #include "dataplane/limits.h"
 
 #define CONNECT_TIMEOUT_MS_DEFAULT 5000u
-#define DNS_REFRESH_MS_DEFAULT 5000u
 #define PANIC_PERCENT_DEFAULT 50u
 #define CHOICE_COUNT_DEFAULT 2u
 
@@ -28,6 +28,8 @@ static uint32_t percent(const pb_percent *p, uint32_t otherwise)
 
 static enum weir_err type_compile(struct weir_compile *c, const pb_cluster *p, struct weir_cluster_config *out)
 {
+    if (p->cluster_discovery_type_case == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_DISCOVERY_TYPE_CLUSTER_TYPE)
+        return weir_cluster_type_compile(c, p->cluster_type, out);
     switch (p->type) {
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STATIC: out->type = WEIR_CLUSTER_STATIC; return WEIR_OK;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STRICT_DNS: out->type = WEIR_CLUSTER_STRICT_DNS; return WEIR_OK;
@@ -60,57 +62,6 @@ static enum weir_err endpoints_compile(struct weir_compile *c, const pb_cluster 
         return weir_reject(c, "endpoints", "a LOGICAL_DNS cluster has exactly one endpoint, not %u", out->endpoints->count);
     weir_path_pop(c, mark);
     return WEIR_OK;
-}
-
-/* ---- DNS ---- */
-
-static enum weir_dns_family family_of(int family)
-{
-    switch (family) {
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DNS_LOOKUP_FAMILY__V4_ONLY: return WEIR_DNS_V4_ONLY;
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DNS_LOOKUP_FAMILY__V6_ONLY: return WEIR_DNS_V6_ONLY;
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DNS_LOOKUP_FAMILY__V4_PREFERRED: return WEIR_DNS_V4_PREFERRED;
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DNS_LOOKUP_FAMILY__ALL: return WEIR_DNS_ALL;
-    default: return WEIR_DNS_AUTO;
-    }
-}
-
-static enum weir_err resolvers_compile(struct weir_compile *c, const char *field, size_t count, pb_address *const *from,
-                                       struct weir_dns_config *out)
-{
-    struct weir_address *at = weir_new(c, struct weir_address, count);
-    for (size_t i = 0; i < count; i++) {
-        const pb_socket_address *s =
-            from[i]->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS ? from[i]->socket_address : NULL;
-        uint16_t port = s != NULL && s->port_value != 0 ? (uint16_t)s->port_value : 53;
-        if (s == NULL || !weir_address_parse(weir_str_of(s->address), port, &at[i]))
-            return weir_reject(c, field, "[%zu]: a resolver is an IP address with a port", i);
-    }
-    out->resolver_count = (uint32_t)count;
-    out->resolvers = at;
-    return WEIR_OK;
-}
-
-static enum weir_err dns_compile(struct weir_compile *c, const pb_cluster *p, struct weir_dns_config *out)
-{
-    out->refresh_ms = weir_duration_ms(p->dns_refresh_rate, DNS_REFRESH_MS_DEFAULT);
-    if (p->dns_failure_refresh_rate != NULL) {
-        out->failure_base_ms = weir_duration_ms(p->dns_failure_refresh_rate->base_interval, 0);
-        out->failure_max_ms = weir_duration_ms(p->dns_failure_refresh_rate->max_interval, 10 * out->failure_base_ms);
-        if (out->failure_max_ms < out->failure_base_ms)
-            return weir_reject(c, "dns_failure_refresh_rate.max_interval", "below base_interval");
-    }
-    out->jitter_ms = weir_duration_ms(p->dns_jitter, 0);
-    out->respect_ttl = p->respect_dns_ttl;
-    out->family = family_of((int)p->dns_lookup_family);
-    out->tcp_only = p->use_tcp_for_dns_lookups;
-    if (p->dns_resolution_config == NULL) return resolvers_compile(c, "dns_resolvers", p->n_dns_resolvers, p->dns_resolvers, out);
-    if (p->dns_resolution_config->dns_resolver_options != NULL) {
-        out->tcp_only = p->dns_resolution_config->dns_resolver_options->use_tcp_for_dns_lookups;
-        out->no_default_search = p->dns_resolution_config->dns_resolver_options->no_default_search_domain;
-    }
-    return resolvers_compile(c, "dns_resolution_config.resolvers", p->dns_resolution_config->n_resolvers,
-                             p->dns_resolution_config->resolvers, out);
 }
 
 /* ---- load balancing ---- */
@@ -217,7 +168,8 @@ static enum weir_err lb_compile(struct weir_compile *c, const pb_cluster *p, str
 
 /* ---- circuit breakers ---- */
 
-static void breakers_compile(const pb_circuit_breakers *p, struct weir_cluster_config *out)
+/* `track`: whose priorities' remaining_* gauges are wanted. */
+static void breakers_compile(const pb_circuit_breakers *p, struct weir_cluster_config *out, bool track[2])
 {
     for (int i = 0; i < 2; i++)
         out->limits[i] = (struct weir_breaker_limits){
@@ -241,7 +193,7 @@ static void breakers_compile(const pb_circuit_breakers *p, struct weir_cluster_c
         l->requests = u32(t->max_requests, WEIR_BREAKER_REQUESTS_DEFAULT);
         l->retries = u32(t->max_retries, WEIR_BREAKER_RETRIES_DEFAULT);
         if (t->max_connection_pools != NULL) l->pools = t->max_connection_pools->value;
-        l->track_remaining = t->track_remaining;
+        track[priority] = t->track_remaining;
         if (t->retry_budget == NULL) continue;
         l->has_budget = true;
         l->budget_percent = t->retry_budget->budget_percent != NULL ? t->retry_budget->budget_percent->value : 20;
@@ -355,10 +307,11 @@ static enum weir_err fill(struct weir_compile *c, const pb_cluster *p, struct we
     names_compile(c, p, out, &prefix);
     out->metadata = weir_metadata_compile(c->arena, p->metadata);
     out->wait_for_warm_on_init = p->wait_for_warm_on_init == NULL || p->wait_for_warm_on_init->value;
-    breakers_compile(p->circuit_breakers, out);
-    enum weir_err err = type_compile(c, p, out);
+    bool track[2] = {false, false};
+    breakers_compile(p->circuit_breakers, out, track);
+    enum weir_err err = weir_cluster_dns_compile(c, p, &out->dns);
+    if (err == WEIR_OK) err = type_compile(c, p, out);
     if (err == WEIR_OK) err = endpoints_compile(c, p, out);
-    if (err == WEIR_OK) err = dns_compile(c, p, &out->dns);
     if (err == WEIR_OK) err = lb_compile(c, p, out);
     if (err == WEIR_OK) err = outlier_compile(c, p->outlier_detection, &out->outlier);
     if (err == WEIR_OK) err = connection_compile(c, p, out);
@@ -371,6 +324,11 @@ static enum weir_err fill(struct weir_compile *c, const pb_cluster *p, struct we
     if (c->stats == NULL) return WEIR_OK;
     out->stats = stats_keep(c, prefix, weir_cluster_stat_descs, WEIR_CS_COUNT);
     out->control_stats = stats_keep(c, prefix, weir_cluster_control_stat_descs, WEIR_CC_COUNT);
+    for (int i = 0; i < 2; i++) {
+        if (!track[i]) continue;
+        struct weir_str own = weir_arena_printf(c->arena, "%.*scircuit_breakers.%s.", WEIR_STR_ARG(prefix), i == 0 ? "default" : "high");
+        out->limits[i].remaining = stats_keep(c, own, weir_breaker_remaining_descs, WEIR_BREAKER_REMAINING_COUNT);
+    }
     if (!out->outlier.enabled) return WEIR_OK;
     struct weir_str outlier = weir_arena_printf(c->arena, "%.*soutlier_detection.", WEIR_STR_ARG(prefix));
     out->outlier_stats = stats_keep(c, outlier, weir_outlier_stat_descs, WEIR_OS_COUNT);

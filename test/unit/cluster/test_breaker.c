@@ -99,6 +99,25 @@ static void test_new_limits_move_the_gauges(void **state)
     assert_int_equal(weir_stat_sum(f->set, WEIR_CS_default_rq_open), 0);
 }
 
+static void test_what_remains_is_counted_when_asked(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_stats *set = weir_stats_acquire(f->registry, WEIR_STR("cluster.c.circuit_breakers.default."),
+                                                weir_breaker_remaining_descs, WEIR_BREAKER_REMAINING_COUNT);
+    f->l.remaining = set;
+    weir_breaker_track(&f->b, &f->l, weir_stats_shard(f->set, 2));
+    assert_int_equal(weir_stat_sum(set, WEIR_BREAKER_REQUESTS), 2);
+    weir_breaker_take(&f->b, &f->l, WEIR_BREAKER_REQUESTS, f->one, 0);
+    assert_int_equal(weir_stat_sum(set, WEIR_BREAKER_REQUESTS), 1);
+    struct weir_breaker_limits wider = f->l;
+    wider.requests = 10;
+    weir_breaker_relimit(&f->b, &f->l, &wider, weir_stats_shard(f->set, 2), 0);
+    assert_int_equal(weir_stat_sum(set, WEIR_BREAKER_REQUESTS), 9);
+    weir_breaker_give(&f->b, &wider, WEIR_BREAKER_REQUESTS, f->two, 0);
+    assert_int_equal(weir_stat_sum(set, WEIR_BREAKER_REQUESTS), 10);
+    weir_stats_release(set);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -108,6 +127,7 @@ int main(void)
         T(test_a_limit_of_zero_has_no_room),
         T(test_a_retry_budget_follows_what_is_active),
         T(test_new_limits_move_the_gauges),
+        T(test_what_remains_is_counted_when_asked),
     };
 #undef T
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,6 +228,31 @@ static void test_names_need_a_cluster_that_resolves(void **state)
 #undef NAMED
 }
 
+static void test_the_dns_cluster_extension_is_a_dns_cluster(void **state)
+{
+    struct fixture *f = *state;
+#define DNS(rest)                                                                                                       \
+    "{'name': 'c', 'cluster_type': {'name': 'dns', 'typed_config': {'@type': "                                               \
+    "'type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster'" rest "}}, 'load_assignment': {'cluster_name': 'c',"   \
+    "'endpoints': [{'lb_endpoints': [" ENDPOINT("up.test", "80") "]}]}}"
+    assert_int_equal(compile(f, DNS(", 'dns_refresh_rate': '30s', 'dns_lookup_family': 'V4_PREFERRED', 'respect_dns_ttl': true,"
+                                    "'dns_min_refresh_rate': '2s', 'typed_dns_resolver_config': {'name': 'r', 'typed_config': {'@type':"
+                                    "'type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig',"
+                                    "'resolvers': [{'socket_address': {'address': '127.0.0.1', 'port_value': 53}}],"
+                                    "'dns_resolver_options': {'use_tcp_for_dns_lookups': true}}}")),
+                     WEIR_OK);
+    const struct weir_cluster_config *c = f->config;
+    assert_int_equal(c->type, WEIR_CLUSTER_STRICT_DNS);
+    assert_int_equal(c->dns.refresh_ms, 30000);
+    assert_int_equal(c->dns.min_refresh_ms, 2000);
+    assert_int_equal(c->dns.family, WEIR_DNS_V4_PREFERRED);
+    assert_true(c->dns.respect_ttl && c->dns.tcp_only);
+    assert_int_equal(c->dns.resolver_count, 1);
+    assert_int_equal(compile(f, DNS(", 'all_addresses_in_single_endpoint': true")), WEIR_OK);
+    assert_int_equal(f->config->type, WEIR_CLUSTER_LOGICAL_DNS);
+#undef DNS
+}
+
 static void test_an_eds_cluster_needs_its_source(void **state)
 {
     struct fixture *f = *state;
@@ -295,6 +320,7 @@ int main(void)
         T(test_http_protocol_options_choose_the_protocol),
         T(test_deprecated_http2_options_still_mean_http2),
         T(test_names_need_a_cluster_that_resolves),
+        T(test_the_dns_cluster_extension_is_a_dns_cluster),
         T(test_an_eds_cluster_needs_its_source),
         T(test_endpoints_keep_weight_health_priority_and_locality),
         T(test_endpoints_by_eds_are_numeric),
