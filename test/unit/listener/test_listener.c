@@ -179,8 +179,6 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    struct weir_mail none = {0};
-    (void)none;
     for (struct weir_listener *l = w->snapshot.listeners; l != NULL; l = w->snapshot.listeners) {
         weir_listeners_shutdown(w, 0, NULL, NULL);
         TURN_UNTIL(w, w->snapshot.listeners == NULL);
