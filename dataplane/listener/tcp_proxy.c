@@ -72,7 +72,7 @@ static void write_log(struct session *s, struct weir_str local_close_reason)
     r.downstream_local = &t->local;
     r.tls = t->tls;
     r.connection_id = t->id;
-    r.requested_server_name = t->tls != NULL ? t->tls->sni : s->c->server_name;
+    r.requested_server_name = s->c->server_name;
     r.listener_name = s->c->chain->listener_name;
     r.filter_chain_name = s->c->chain->name;
     if (s->chosen != NULL) r.cluster_name = s->chosen->name;
