@@ -62,6 +62,7 @@ static void no_cluster(struct weir_router *r, const struct weir_route *route)
         .flags = WEIR_FLAG(NO_CLUSTER_FOUND),
     };
     weir_router_count(r, WEIR_RS_no_cluster);
+    r->request->cluster_name = (struct weir_str){0}; /* a name that stands for nothing */
     weir_router_end(r);
     weir_stream_reply(r->stream, &reply);
 }

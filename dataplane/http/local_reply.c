@@ -135,6 +135,7 @@ void weir_local_reply_send(struct weir_stream *s, const struct weir_local_reply 
     weir_headers_set_int(h, WEIR_H_STATUS, reply->status);
     /* What a route says of its cluster's responses comes first; a route that answers itself adds to its own headers. Both before
      * there is a %RESPONSE_CODE%. */
+    s->request.response_headers = h;
     bool has_rules = s->route.route != NULL, first = has_rules && s->route.route->action == WEIR_ROUTE_CLUSTER;
     if (first) weir_route_apply_response(&s->route, &s->request, h);
     for (uint32_t i = 0; reply->extra != NULL && i < reply->extra->count; i++)
@@ -143,7 +144,6 @@ void weir_local_reply_send(struct weir_stream *s, const struct weir_local_reply 
     if (has_rules && !first) weir_route_apply_response(&s->route, &s->request, h);
     s->request.status = reply->status;
     s->response_headers = h;
-    s->request.response_headers = h;
     s->local_reply = true;
     reshape(s, h, &shape);
     bool grpc = s->request.is_grpc;

@@ -443,11 +443,8 @@ static void reset_count(struct weir_upstream_connection *c, enum weir_reset how)
     case WEIR_RESET_LOCAL:
     case WEIR_RESET_PROTOCOL: count(c, WEIR_CS_upstream_rq_tx_reset); break;
     case WEIR_RESET_REMOTE:
+    case WEIR_RESET_REMOTE_NO_ERROR: /* nothing of its own in upstream_rq_rx_reset_no_error: seen on the real one */
     case WEIR_RESET_LIMIT: count(c, WEIR_CS_upstream_rq_rx_reset); break;
-    case WEIR_RESET_REMOTE_NO_ERROR:
-        count(c, WEIR_CS_upstream_rq_rx_reset);
-        count(c, WEIR_CS_upstream_rq_rx_reset_no_error);
-        break;
     case WEIR_RESET_NONE:
     case WEIR_RESET_LOCAL_REFUSED:
     case WEIR_RESET_REMOTE_REFUSED:

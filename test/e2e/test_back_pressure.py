@@ -1,0 +1,167 @@
+"""Bodies larger than any buffer through peers that read slowly or not at all: memory stays bounded, nothing is lost."""
+
+import hashlib
+import threading
+
+import pytest
+
+from support import config, h2peer, http1, process
+from support.ports import free_port
+from support.wait import wait_until
+
+if not process.binary("weir").exists():
+    pytest.skip("weir is not built", allow_module_level=True)
+
+PIECE = bytes(range(256)) * 256  # 64 KiB
+PIECES = 1600  # 100 MiB
+LIMIT = 256 * 1024
+DIGEST = hashlib.sha256(PIECE * PIECES).hexdigest()
+GROWTH_KIB_MAX = 24 * 1024  # buffers on both sides, the kernel's not counted; a body held whole would be 100 MiB
+
+
+def rss_kib(weir):
+    with open(f"/proc/{weir.pid}/status") as status:
+        return int(next(line.split()[1] for line in status if line.startswith("VmRSS:")))
+
+
+class Gauge:
+    """How much memory weir took since it was made."""
+
+    def __init__(self, weir):
+        self.weir = weir
+        self.before = rss_kib(weir)
+
+    def check(self):
+        grown = rss_kib(self.weir) - self.before
+        assert "san" in str(process.BUILD) or grown < GROWTH_KIB_MAX, f"{grown} KiB more"
+
+
+@pytest.fixture
+def proxy(start_weir):
+    def start(upstream_port, http2):
+        port = free_port()
+        manager = config.hcm([config.virtual_host(config.route("up", timeout="0s"))])
+        weir = start_weir(config.bootstrap(
+            [config.listener(port, manager, per_connection_buffer_limit_bytes=LIMIT)],
+            [config.cluster("up", upstream_port, http2=http2, per_connection_buffer_limit_bytes=LIMIT)]))
+        return port, Gauge(weir)
+    return start
+
+
+class Source:
+    """Sends the body and knows how far it has come."""
+
+    def __init__(self):
+        self.sent = 0
+
+    def pieces(self):
+        for _ in range(PIECES):
+            yield PIECE
+            self.sent += 1
+
+    def wait_stuck(self):
+        """Until no more can be sent; then far from all has been."""
+        last = [-1, 0]
+
+        def stuck():
+            last[1] = last[1] + 1 if self.sent == last[0] else 0
+            last[0] = self.sent
+            return last[1] > 30 and self.sent > 0
+        wait_until(stuck, "a source that waits")
+        assert self.sent < PIECES / 2, f"{self.sent} of {PIECES} pieces have gone into buffers"
+
+
+def h1_source(make_upstream, source):
+    return make_upstream(lambda request, connection: (connection.read_body(request), connection.reply_chunked(source.pieces()))).port
+
+
+def h2_source(make_h2_upstream, source):
+    def handler(stream):
+        stream.read_all()
+        stream.send_headers([(":status", "200")])
+        for piece in source.pieces():
+            stream.send(piece)
+        stream.send(end=True)
+    return make_h2_upstream(handler).port
+
+
+@pytest.mark.parametrize("up2", [False, True], ids=["up1", "up2"])
+@pytest.mark.parametrize("down2", [False, True], ids=["down1", "down2"])
+def test_a_client_that_reads_late(proxy, make_upstream, make_h2_upstream, down2, up2):
+    source = Source()
+    port, memory = proxy(h2_source(make_h2_upstream, source) if up2 else h1_source(make_upstream, source), up2)
+    digest = hashlib.sha256()
+    if down2:
+        with h2peer.Client(port) as client:
+            stream = client.open()
+            stream.wait_headers()
+            source.wait_stuck()
+            memory.check()
+            for data in iter(stream.read, b""):
+                digest.update(data)
+    else:
+        with http1.Client(port) as client:
+            client.send_request()
+            response = client.read_response_head()
+            source.wait_stuck()
+            memory.check()
+            for data in client.chunks(response):
+                digest.update(data)
+    assert digest.hexdigest() == DIGEST
+    memory.check()
+
+
+@pytest.mark.parametrize("up2", [False, True], ids=["up1", "up2"])
+@pytest.mark.parametrize("down2", [False, True], ids=["down1", "down2"])
+def test_an_upstream_that_reads_late(proxy, make_upstream, make_h2_upstream, down2, up2):
+    source = Source()
+    go = threading.Event()
+
+    def h1_sink(request, connection):
+        go.wait()
+        digest = hashlib.sha256()
+        for data in connection.body_chunks(request):
+            digest.update(data)
+        request.complete = True
+        connection.reply(body=digest.hexdigest().encode())
+
+    def h2_sink(stream):
+        go.wait()
+        digest = hashlib.sha256()
+        for data in iter(stream.read, b""):
+            digest.update(data)
+        stream.send_headers([(":status", "200")])
+        stream.send(digest.hexdigest().encode(), end=True)
+
+    port, memory = proxy((make_h2_upstream(h2_sink) if up2 else make_upstream(h1_sink)).port, up2)
+    try:
+        if down2:
+            with h2peer.Client(port) as client:
+                stream = client.open("POST", end=False)
+
+                def send():
+                    for piece in source.pieces():
+                        stream.send(piece)
+                    stream.send(end=True)
+                sender = threading.Thread(target=send)
+                sender.start()
+                source.wait_stuck()
+                memory.check()
+                go.set()
+                stream.wait_headers()
+                answer = stream.read_all()
+                sender.join()
+        else:
+            with http1.Client(port) as client:
+                sender = threading.Thread(target=client.send_request, args=("POST",),
+                                          kwargs={"body": source.pieces(), "chunked": True})
+                sender.start()
+                source.wait_stuck()
+                memory.check()
+                go.set()
+                answer = client.read_response().body
+                sender.join()
+    finally:
+        go.set()
+    assert answer.decode() == DIGEST
+    memory.check()
