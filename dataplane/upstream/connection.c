@@ -93,22 +93,13 @@ void weir_upstream_connection_drain(struct weir_upstream_connection *c)
 
 /* ---- between transport and codec ---- */
 
-static void run(struct weir_deferred *d)
+/* Takes what the codec has. False: the connection was closed meanwhile. */
+static bool output(struct weir_upstream_connection *c)
 {
-    struct weir_upstream_connection *c = WEIR_CONTAINER_OF(d, struct weir_upstream_connection, run);
-    if (c->codec == NULL) {
-        if (c->state == WEIR_CONNECTION_DRAINING) weir_upstream_connection_close(c, false);
-        return;
-    }
     struct weir_buffer out;
     weir_buffer_init(&out);
     weir_codec_output(c->codec, &out);
-    if (c->state == WEIR_CONNECTION_CLOSED) {
-        weir_buffer_deinit(&out);
-        return;
-    }
-    bool wrote = !weir_buffer_empty(&out);
-    if (wrote) {
+    if (c->state != WEIR_CONNECTION_CLOSED && !weir_buffer_empty(&out)) {
         bool above = c->transport->above_high;
         weir_transport_write(c->transport, &out);
         if (!above && c->transport->above_high) {
@@ -117,16 +108,31 @@ static void run(struct weir_deferred *d)
         }
     }
     weir_buffer_deinit(&out);
-    if (c->state == WEIR_CONNECTION_CLOSED) return;
+    return c->state != WEIR_CONNECTION_CLOSED;
+}
+
+static void run(struct weir_deferred *d)
+{
+    struct weir_upstream_connection *c = WEIR_CONTAINER_OF(d, struct weir_upstream_connection, run);
+    if (c->codec == NULL) {
+        if (c->state == WEIR_CONNECTION_DRAINING) weir_upstream_connection_close(c, false);
+        return;
+    }
+    if (!output(c)) return;
     if (c->write_end) {
         c->write_end = false;
         weir_transport_shutdown(c->transport);
     }
     if (c->state != WEIR_CONNECTION_DRAINING && !c->failed) return;
     if (!c->failed && !is_done(c)) return;
-    /* What is queued (GOAWAY, the end of a request that was answered early) leaves before the close. */
+    /* An HTTP/2 server hears that nothing more comes (RFC 9113 6.8). */
+    if (c->codec->kind == WEIR_CODEC_H2 && !c->failed && !c->eof) {
+        weir_codec_shutdown(c->codec, true);
+        if (!output(c)) return;
+    }
+    /* What is queued (GOAWAY) leaves before the close, unless it is the rest of a request that nobody wants any more. */
     struct weir_transport *t = c->transport;
-    bool queued = weir_transport_queued(t) > 0;
+    bool queued = weir_transport_queued(t) > 0 && !c->cut_active;
     ended(c, c->eof);
     if (queued)
         weir_transport_finish(t, 0);
@@ -548,7 +554,7 @@ static void timer_due(struct weir_timer *t)
     }
     if (config->idle_timeout_ms > 0 && is_done(c) && now - c->idle_since_ms >= config->idle_timeout_ms) {
         count(c, WEIR_CS_upstream_cx_idle_timeout);
-        weir_upstream_connection_close(c, false);
+        weir_upstream_connection_drain(c);
         return;
     }
     timer_restart(c);

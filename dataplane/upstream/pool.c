@@ -86,8 +86,7 @@ static void pool_drain(struct weir_pool *p, bool close_now)
                 weir_upstream_connection_abort(c);
                 next = list->next; /* what was failed may have changed the list */
             } else if (p->waiting == 0 || c->streams > 0) {
-                if (state != WEIR_CONNECTION_DRAINING) weir_upstream_connection_drain(c);
-                if (c->streams == 0) weir_upstream_connection_close(c, false);
+                weir_upstream_connection_drain(c);
             }
         }
     }

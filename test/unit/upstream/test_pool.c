@@ -393,6 +393,23 @@ static void test_giving_up_an_http2_stream_leaves_the_connection(void **state)
     upstream_user_end(u);
 }
 
+static void test_an_idle_http2_connection_says_goodbye(void **state)
+{
+    struct upstream_rig *r = *state;
+    r->config->protocol = WEIR_UPSTREAM_H2;
+    r->config->idle_timeout_ms = 300;
+    upstream_rig_install(r);
+    struct upstream_user *u = upstream_user_start(r);
+    upstream_peer_accept_h2(r->peers[0], 100);
+    upstream_peer_answer_h2(r->peers[0], 0, "200", true);
+    upstream_user_end(u);
+    upstream_rig_advance(r, 301);
+    assert_true(r->peers[0]->closed);
+    assert_true(r->peers[0]->n > 9);
+    assert_int_equal(r->peers[0]->text[3], 7); /* GOAWAY, RFC 9113 6.8 */
+    assert_stat(r, upstream_cx_idle_timeout, 1);
+}
+
 static void test_a_broken_http2_connection_ends_its_streams(void **state)
 {
     struct upstream_rig *r = *state;
@@ -578,6 +595,7 @@ int main(void)
         T(test_full_http2_connections_get_another_beside_them),
         T(test_goaway_lets_streams_finish_and_takes_no_new_ones),
         T(test_giving_up_an_http2_stream_leaves_the_connection),
+        T(test_an_idle_http2_connection_says_goodbye),
         T(test_a_broken_http2_connection_ends_its_streams),
         T(test_bytes_that_are_no_http2_break_the_protocol),
         T(test_a_silent_http2_connection_is_pinged_and_given_up),
