@@ -400,8 +400,12 @@ void weir_h2_connection_gone(struct weir_codec *c, enum weir_reset reason, struc
     struct weir_h2_session *s = weir_h2_session_of(c);
     weir_h2_enter(s);
     s->dead = true;
-    for (struct weir_list *at = s->streams.next; at != &s->streams; at = at->next)
-        WEIR_CONTAINER_OF(at, struct weir_h2_stream, node)->rx_paused = false; /* now or never */
+    for (struct weir_list *at = s->streams.next; at != &s->streams; at = at->next) {
+        /* Now or never, also for what was over already and waited for its reader. */
+        struct weir_h2_stream *st = WEIR_CONTAINER_OF(at, struct weir_h2_stream, node);
+        st->rx_paused = false;
+        if (!st->orphan) weir_h2_stream_ready(s, st);
+    }
     fail_streams(s, reason, details);
     weir_h2_leave(s);
 }

@@ -8,6 +8,7 @@
 
 #include "dataplane/base/error.h"
 #include "dataplane/listener/config.h"
+#include "dataplane/transport/transport.h"
 #include "dataplane/worker/worker.h"
 
 /* The sockets of one listener for all workers: with SO_REUSEPORT one each, else one that all share. Counted atomically; the
@@ -38,6 +39,9 @@ void weir_listener_stop(struct weir_listener *l, uint64_t drain_ms, bool immedia
  * (/drain_listeners?graceful). */
 void weir_listener_drain(struct weir_listener *l, uint64_t drain_ms, bool immediately);
 struct weir_listener *weir_listener_find(struct weir_worker *w, struct weir_str name);
+/* A connection that did not come by the listener's socket (a simulation's). Takes the transport. Not for listeners that look at
+ * the first bytes. */
+void weir_listener_take(struct weir_listener *l, struct weir_transport *t);
 const struct weir_listener_config *weir_listener_config(const struct weir_listener *l);
 uint32_t weir_listener_connections(const struct weir_listener *l);
 

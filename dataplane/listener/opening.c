@@ -1,5 +1,6 @@
 /* An accepted socket until its filter chain is known. Where nothing must be peeked at that is at once; else the first bytes are
  * looked at (PROXY protocol, ClientHello, HTTP), at most for listener_filters_timeout, and put back for whoever comes next. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "dataplane/base/log.h"
@@ -246,6 +247,14 @@ static void on_timeout(struct weir_timer *t)
 
 static const struct weir_transport_events opening_events = {.on_read = on_read, .on_eof = on_eof, .on_closed = on_closed};
 
+void weir_listener_take(struct weir_listener *l, struct weir_transport *t)
+{
+    struct found f;
+    assert(!l->config->inspect_tls && !l->config->inspect_http && !l->config->proxy_protocol);
+    found_nothing(&f);
+    go_on(l, t, NULL, &f, l->worker->now_ns);
+}
+
 void weir_opening_start(struct weir_listener *l, int fd, const struct weir_address *remote)
 {
     static const struct weir_address unknown;
@@ -253,9 +262,7 @@ void weir_opening_start(struct weir_listener *l, int fd, const struct weir_addre
     const struct weir_address *bound = weir_listener_sockets_address(l->sockets);
     struct weir_transport *t = weir_raw_accepted(l->worker, fd, weir_address_is_wildcard(bound) ? &unknown : bound, remote);
     if (!c->inspect_tls && !c->inspect_http && !c->proxy_protocol) {
-        struct found f;
-        found_nothing(&f);
-        go_on(l, t, NULL, &f, l->worker->now_ns);
+        weir_listener_take(l, t);
         return;
     }
     struct weir_opening *o = calloc(1, sizeof(*o));

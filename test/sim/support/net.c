@@ -344,14 +344,14 @@ static const struct weir_transport_ops end_ops = {
 
 /* ---- making ---- */
 
-static struct end *end_new(struct sim *s)
+static struct end *end_new(struct sim *s, struct weir_worker *w)
 {
     struct end *e = calloc(1, sizeof(*e));
     assert(e != NULL);
     e->sim = s;
     e->t.ops = &end_ops;
-    e->t.worker = s->worker;
-    e->t.id = weir_worker_next_connection_id(s->worker);
+    e->t.worker = w;
+    e->t.id = weir_worker_next_connection_id(w);
     e->flush.run = on_flush;
     e->deliver.run = on_deliver;
     s->ends++;
@@ -371,7 +371,7 @@ static void join(struct end *a, struct end *b)
 
 void sim_socket_pair(struct sim *s, struct weir_transport **a, struct weir_transport **b)
 {
-    struct end *x = end_new(s), *y = end_new(s);
+    struct end *x = end_new(s, s->worker), *y = end_new(s, s->worker);
     join(x, y);
     *a = &x->t;
     *b = &y->t;
@@ -408,14 +408,14 @@ static void connect_arrives(struct sim *s, void *ctx)
         end_told(e, WEIR_CLOSE_CONNECT_REFUSED);
         return;
     }
-    struct end *server = end_new(s);
+    struct end *server = end_new(s, to->worker != NULL ? to->worker(to->ctx) : s->worker);
     server->link = l; /* the reference that the event had */
     server->side = 1;
     l->ends[1] = server;
     server->t.local = e->t.remote;
     server->t.remote = e->t.local;
     e->connecting = false;
-    weir_timer_stop(&s->worker->timers, &e->timer);
+    weir_timer_stop(&e->t.worker->timers, &e->timer);
     sim_note(s, "connected", e->t.id, server->t.id);
     to->on_accept(to->ctx, &server->t);
     if (e->closed) return;
@@ -427,7 +427,7 @@ struct weir_transport *sim_net_connect(struct weir_worker *w, const struct weir_
                                        const struct weir_transport_events *events, void *owner)
 {
     struct sim *s = sim_of(w);
-    struct end *e = end_new(s);
+    struct end *e = end_new(s, w);
     weir_transport_attach(&e->t, events, owner);
     e->t.remote = *o->remote;
     e->t.local = o->local != NULL && o->local->length != 0 ? *o->local : sim_address(200, (uint16_t)(20000 + e->t.id % 40000));

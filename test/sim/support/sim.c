@@ -52,18 +52,31 @@ static struct sim_event take_first(struct sim *s)
     }
 }
 
+struct weir_worker *sim_add_worker(struct sim *s, uint32_t index, uint32_t worker_count)
+{
+    assert(s->worker_count < SIM_WORKERS_MAX);
+    struct weir_worker *w = weir_worker_create_simulated(index, worker_count, weir_random_u64(&s->random));
+    assert(w != NULL);
+    w->wall_ns = 1700000000000000000u;
+    if (s->worker != NULL) {
+        w->now_ns = s->worker->now_ns;
+        w->wall_ns = s->worker->wall_ns;
+        weir_timer_wheel_set_clock(&w->timers, w->now_ns / SIM_MS);
+    }
+    w->net = &s->factory;
+    s->workers[s->worker_count++] = w;
+    return w;
+}
+
 struct sim *sim_create(uint64_t seed)
 {
     struct sim *s = calloc(1, sizeof(*s));
     assert(s != NULL);
     weir_random_seed(&s->random, seed);
-    s->worker = weir_worker_create_simulated(0, 1, weir_random_u64(&s->random));
-    assert(s->worker != NULL);
-    s->worker->wall_ns = 1700000000000000000u;
     s->factory.connect = sim_net_connect;
-    s->worker->net = &s->factory;
     s->network = (struct sim_network){.latency_min_ns = 10000, .latency_max_ns = 2 * SIM_MS, .window_bytes = 65536};
     weir_list_init(&s->listeners);
+    s->worker = sim_add_worker(s, 0, 1);
     return s;
 }
 
@@ -71,11 +84,16 @@ void sim_destroy(struct sim *s)
 {
     while (sim_step(s))
         continue;
-    weir_worker_finish_turn(s->worker); /* the dead are freed */
+    for (uint32_t i = 0; i < s->worker_count; i++)
+        weir_worker_finish_turn(s->workers[i]); /* the dead are freed */
     assert(s->ends == 0);
-    uint64_t live = s->worker->blocks.live - (s->worker->room != NULL);
-    assert(live == 0);
-    weir_worker_destroy(s->worker);
+    while (s->worker_count != 0) {
+        struct weir_worker *w = s->workers[--s->worker_count];
+        uint64_t live = w->blocks.live - (w->room != NULL);
+        assert(live == 0);
+        (void)live;
+        weir_worker_destroy(w);
+    }
     free(s->events);
     free(s);
 }
@@ -89,25 +107,34 @@ void sim_note(struct sim *s, const char *what, uint64_t a, uint64_t b)
     s->trace = h ^ h >> 29;
 }
 
+static uint64_t worker_moment(const struct weir_worker *w)
+{
+    if (!weir_list_empty(&w->deferred) || !weir_list_empty(&w->flushing) || !weir_mailbox_empty(&w->mailbox)) return w->now_ns;
+    uint64_t wait_ms = weir_timer_wheel_wait_ms(&w->timers);
+    if (wait_ms == UINT64_MAX) return UINT64_MAX;
+    uint64_t at = (w->timers.now_ms + wait_ms) * SIM_MS;
+    return at > w->now_ns ? at : w->now_ns;
+}
+
 /* UINT64_MAX: never. */
 static uint64_t next_moment(const struct sim *s)
 {
-    const struct weir_worker *w = s->worker;
-    if (!weir_list_empty(&w->deferred) || !weir_list_empty(&w->flushing) || !weir_mailbox_empty(&w->mailbox)) return w->now_ns;
     uint64_t next = s->event_count != 0 ? s->events[0].at_ns : UINT64_MAX;
-    uint64_t wait_ms = weir_timer_wheel_wait_ms(&w->timers);
-    if (wait_ms == UINT64_MAX) return next;
-    uint64_t timer = (w->timers.now_ms + wait_ms) * SIM_MS;
-    if (timer < w->now_ns) timer = w->now_ns;
-    return timer < next ? timer : next;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        uint64_t at = worker_moment(s->workers[i]);
+        if (at < next) next = at;
+    }
+    return next;
 }
 
 static void go_to(struct sim *s, uint64_t at_ns)
 {
-    struct weir_worker *w = s->worker;
-    assert(at_ns >= w->now_ns);
-    w->wall_ns += at_ns - w->now_ns;
-    w->now_ns = at_ns;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct weir_worker *w = s->workers[i];
+        assert(at_ns >= w->now_ns);
+        w->wall_ns += at_ns - w->now_ns;
+        w->now_ns = at_ns;
+    }
 }
 
 bool sim_step(struct sim *s)
@@ -115,12 +142,14 @@ bool sim_step(struct sim *s)
     uint64_t at = next_moment(s);
     if (at == UINT64_MAX) return false;
     go_to(s, at);
-    weir_timer_wheel_set_clock(&s->worker->timers, at / SIM_MS);
+    for (uint32_t i = 0; i < s->worker_count; i++)
+        weir_timer_wheel_set_clock(&s->workers[i]->timers, at / SIM_MS);
     while (s->event_count != 0 && s->events[0].at_ns <= at) {
         struct sim_event e = take_first(s);
         e.fn(s, e.ctx);
     }
-    weir_worker_finish_turn(s->worker);
+    for (uint32_t i = 0; i < s->worker_count; i++)
+        weir_worker_finish_turn(s->workers[i]);
     return true;
 }
 

@@ -1,6 +1,6 @@
-/* A world without kernel and clock: one worker whose network is memory and whose time is a number. Everything random comes
- * from one seed, so that a run can be repeated. Scripted clients and upstreams use the same transports as weir does, on the
- * same worker. */
+/* A world without kernel and clock: workers whose network is memory and whose time is one number, all on one thread.
+ * Everything random comes from one seed, so that a run can be repeated. Scripted clients and upstreams use the same transports as
+ * weir does, on a worker of their own. */
 #ifndef TEST_SIM_SUPPORT_SIM_H
 #define TEST_SIM_SUPPORT_SIM_H
 
@@ -27,14 +27,19 @@ struct sim_listener {
     enum { SIM_ACCEPT, SIM_REFUSE, SIM_BLACK_HOLE } mode;
     /* Takes the server's end: attaches to it or closes it. */
     void (*on_accept)(void *ctx, struct weir_transport *t);
+    /* On whose worker that end lives. NULL: the world's. */
+    struct weir_worker *(*worker)(void *ctx);
     void *ctx;
 };
+#define SIM_WORKERS_MAX 8
 
 struct sim_event;
 struct sim {
-    struct weir_transport_factory factory; /* worker->net points here */
-    struct weir_worker *worker;
-    struct weir_random random; /* of the world; the worker has its own */
+    struct weir_transport_factory factory; /* of every worker */
+    struct weir_worker *worker;            /* the world's: of clients, upstreams and scripts */
+    struct weir_worker *workers[SIM_WORKERS_MAX];
+    uint32_t worker_count;
+    struct weir_random random; /* of the world; each worker has its own */
     struct sim_network network;
     struct weir_list listeners;
     struct sim_event *events; /* heap */
@@ -46,6 +51,8 @@ struct sim {
 };
 
 struct sim *sim_create(uint64_t seed);
+/* One more worker, as weir_worker_create_simulated() makes it; destroyed with the world, before it others that came later. */
+struct weir_worker *sim_add_worker(struct sim *s, uint32_t index, uint32_t worker_count);
 /* Runs what is left until nothing happens any more, then checks that nothing is left behind: no transport, no block. */
 void sim_destroy(struct sim *s);
 
@@ -62,7 +69,7 @@ void sim_note(struct sim *s, const char *what, uint64_t a, uint64_t b); /* into 
 void sim_listen(struct sim *s, struct sim_listener *l);
 void sim_unlisten(struct sim_listener *l);
 struct weir_address sim_address(uint8_t host, uint16_t port); /* 10.0.0.host:port */
-/* Two ends that are connected already. */
+/* Two ends that are connected already, on the world's worker. */
 void sim_socket_pair(struct sim *s, struct weir_transport **a, struct weir_transport **b);
 
 #define SIM_MS 1000000u

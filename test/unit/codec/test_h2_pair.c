@@ -398,6 +398,19 @@ static void test_a_whole_response_survives_the_transports_end(void **state)
     assert_int_equal(r->body_bytes, 1000);
 }
 
+static void test_a_paused_stream_hears_of_the_transports_end(void **state)
+{
+    struct pair *p = *state;
+    struct stream_record *r = request(p, true, GET);
+    go(p);
+    weir_codec_stream_read_pause(r->s, true);
+    assert_int_equal(send_headers(p->server.streams[0], false, LIST(":status", "200")), WEIR_OK);
+    send_bytes(p->server.streams[0], 1000, true);
+    go(p);
+    weir_codec_fail(p->client.codec, WEIR_RESET_CONNECTION, WEIR_STR(""));
+    assert_string_equal(r->log.p, "H[:status=200]D!X(NONE)");
+}
+
 static void test_pings(void **state)
 {
     struct pair *p = *state;
@@ -731,6 +744,7 @@ int main(void)
         T(test_streams_beyond_the_last_one_may_be_tried_again),
         T(test_the_transports_end_is_the_streams_end),
         T(test_a_whole_response_survives_the_transports_end),
+        T(test_a_paused_stream_hears_of_the_transports_end),
         T(test_pings),
         cmocka_unit_test(test_capacity_is_what_both_allow),
         cmocka_unit_test(test_a_paused_reader_gets_no_more_than_the_window),

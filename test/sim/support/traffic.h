@@ -1,0 +1,87 @@
+/* Requests in the simulated world, and the model that they are held against. Each exchange has a plan made from a number: who
+ * sends how much in which pieces, what the upstream answers, what goes wrong. The number travels with the request, so that the
+ * upstream knows what to do; then both ends compare what they see with the plan, byte for byte. */
+#ifndef TEST_SIM_SUPPORT_TRAFFIC_H
+#define TEST_SIM_SUPPORT_TRAFFIC_H
+
+#include "test/sim/support/http_peer.h"
+#include "test/sim/support/proxy.h"
+
+enum fault {
+    FAULT_NONE,
+    FAULT_REFUSE, /* HTTP/2: REFUSED_STREAM; HTTP/1: FIN without an answer */
+    FAULT_RESET,  /* HTTP/2: RST_STREAM; HTTP/1: RST, before the head */
+    FAULT_BREAK,  /* the connection breaks before the head */
+    FAULT_503,
+    FAULT_CUT,    /* after the head and a part of the body */
+    FAULT_SILENT, /* no answer ever */
+};
+enum client_fault { CLIENT_FINE, CLIENT_CANCELS, CLIENT_VANISHES };
+enum way { WAY_PLAIN, WAY_RETRY, WAY_SHORT }; /* no retries; three; a timeout of half a second */
+
+struct plan {
+    enum way way;
+    bool upstream_h2; /* which cluster */
+    const char *method;
+    uint32_t request_bytes, request_pieces, response_bytes, response_pieces;
+    uint64_t request_gap_ns, response_gap_ns, think_ns; /* between pieces; before the head */
+    uint32_t status;
+    bool request_length, response_length; /* content-length is sent */
+    bool request_trailers, response_trailers;
+    bool early;   /* the upstream answers before the request has ended */
+    bool slow;    /* the client stops reading now and then */
+    enum fault fault;
+    uint32_t fails; /* so many attempts meet the fault, the next ones do not */
+    enum client_fault client_fault;
+    uint64_t client_fault_ns;
+};
+
+/* What plans may hold. */
+struct traffic_options {
+    bool faults, client_faults;
+    bool moved; /* hosts come and go: a connection may end under a request that is on its way to it */
+    uint32_t body_max;
+};
+
+struct traffic;
+struct exchange {
+    struct traffic *traffic;
+    uint32_t id;
+    struct plan plan;
+    bool client_h2;
+    /* What the upstream saw. */
+    uint32_t attempts, collateral; /* collateral: other connections' breaks took it along, or might have */
+    bool answered;                 /* the answer of the plan was begun */
+    bool request_seen_whole, request_wrong;
+    /* What the client saw. */
+    uint32_t status, sends;
+    uint64_t received;
+    bool started, done, head, ended, wrong, foreign, trailers, reset;
+    bool vanished; /* its client broke the connection, for this or another exchange */
+    uint64_t start_ns, end_ns, breaks_at_start;
+};
+
+struct traffic {
+    struct sim *sim;
+    struct proxy *proxy;
+    struct traffic_options options;
+    struct weir_address front; /* of the proxy's listener */
+    struct exchange *exchanges;
+    uint32_t count, done;
+    uint32_t live_clients, live_serves; /* streams */
+    uint64_t breaks;                    /* of connections, by upstreams */
+    struct weir_list upstreams, clients;
+};
+
+void traffic_init(struct traffic *t, struct sim *s, struct proxy *p, const struct traffic_options *o, struct weir_address front,
+                  uint32_t count);
+/* An upstream host. */
+void traffic_add_upstream(struct traffic *t, struct weir_address at, bool h2);
+/* A client that makes `count` of the exchanges, at random times within `span_ns`. */
+void traffic_add_client(struct traffic *t, bool h2, uint32_t count, uint64_t span_ns);
+bool traffic_done(void *traffic);
+/* Compares every exchange with its plan; fails the test with what it was. */
+void traffic_check(struct traffic *t, uint64_t seed);
+void traffic_deinit(struct traffic *t, uint64_t seed);
+
+#endif
