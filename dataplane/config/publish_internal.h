@@ -13,6 +13,7 @@ struct weir_publisher {
     struct weir_map eds; /* eds service name → struct eds_name (publish_clusters.c) */
     bool listening;
     struct weir_error listen_error; /* the first socket that could not be made before listening began */
+    bool stopping; /* no sockets any more */
     bool closing;
 };
 

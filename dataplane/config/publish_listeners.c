@@ -73,15 +73,40 @@ static bool needs_met(struct weir_publisher *p, const struct weir_resource *conf
     return true;
 }
 
+/* Two listeners on one address would share its connections: SO_REUSEPORT lets both bind. */
+static enum weir_err address_is_free(const struct entry *e, const struct weir_listener_config *config, struct weir_error *error)
+{
+    size_t at = 0;
+    struct weir_str name;
+    void *value;
+    const struct weir_address *a = &config->socket.address;
+    if (!config->socket.bind_to_port || (weir_address_is_ip(a) && weir_address_port(a) == 0)) return WEIR_OK;
+    while (weir_map_next(&e->publisher->records[WEIR_LISTENERS], &at, &name, &value)) {
+        const struct entry *other = ((const struct weir_record *)value)->entry;
+        if (other == NULL || other == e || other->sockets == NULL) continue;
+        if (!weir_address_equal(weir_listener_sockets_address(other->sockets), a, true)) continue;
+        char text[WEIR_ADDRESS_TEXT_MAX];
+        (void)weir_address_print(a, text);
+        return weir_error_set(error, WEIR_ERR_EXISTS, "error adding listener: '%.*s' has duplicate address '%s' as existing listener '%.*s'",
+                              WEIR_STR_ARG(e->record->name), text, WEIR_STR_ARG(name));
+    }
+    return WEIR_OK;
+}
+
 /* Makes the resource the one that serves. A socket that cannot be made leaves what served before. */
 static enum weir_err commit(struct entry *e, struct weir_resource *resource, struct weir_error *error)
 {
     struct weir_publisher *p = e->publisher;
     struct weir_listener_config *config = (struct weir_listener_config *)(void *)resource;
     struct weir_listener_sockets *fresh = NULL;
+    if (p->stopping) {
+        weir_record_set_active(e->record, resource);
+        return WEIR_OK;
+    }
     bool fit = e->sockets != NULL && weir_listener_sockets_fit(e->sockets, config);
     if (!fit) {
-        enum weir_err err = weir_listener_sockets_open(config, p->o.worker_count, error, &fresh);
+        enum weir_err err = address_is_free(e, config, error);
+        if (err == WEIR_OK) err = weir_listener_sockets_open(config, p->o.worker_count, error, &fresh);
         if (err != WEIR_OK) {
             weir_resource_release(resource);
             return err;
@@ -160,6 +185,22 @@ void weir_publisher_drain_listeners(struct weir_publisher *p, bool inbound_only,
         }
         tell_workers(e, DRAIN);
         weir_timer_start(&p->o.control->timers, &e->drained, (uint64_t)p->o.drain_time_s * 1000);
+    }
+}
+
+void weir_publisher_stop_listening(struct weir_publisher *p)
+{
+    size_t at = 0;
+    struct weir_str name;
+    void *value;
+    p->stopping = true;
+    while (weir_map_next(&p->records[WEIR_LISTENERS], &at, &name, &value)) {
+        struct entry *e = ((const struct weir_record *)value)->entry;
+        if (e == NULL) continue;
+        weir_timer_stop(&p->o.control->timers, &e->drained);
+        if (e->sockets != NULL) weir_listener_sockets_release(e->sockets);
+        e->sockets = NULL;
+        e->started = false;
     }
 }
 

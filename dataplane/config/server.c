@@ -317,6 +317,7 @@ void weir_server_drain(struct weir_server *s, uint64_t drain_ms)
         t->order.deliver = shutdown_deliver;
         weir_mailbox_post(t->worker, &t->order);
     }
+    weir_publisher_stop_listening(s->publisher);
 }
 
 struct health_mail {
