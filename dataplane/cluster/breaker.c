@@ -54,12 +54,22 @@ static void remaining_add(const struct weir_breaker_limits *l, enum weir_breaker
     if (l->remaining != NULL && stats != NULL) weir_stat_add(weir_stats_shard(l->remaining, stats->worker), r, n);
 }
 
+/* Who changes the mark moves the gauge in its own shard, so that the shards' sum is the mark, whoever else takes and gives at
+ * the same time and under whichever limits (views of an older configuration still have theirs). */
+static void open_update(struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r,
+                        struct weir_stats_shard *stats, uint32_t priority)
+{
+    bool is = atomic_load_explicit(&b->open[r], memory_order_relaxed), want = held(b, r) >= open_at(b, l, r);
+    if (stats == NULL || want == is) return;
+    if (atomic_compare_exchange_strong_explicit(&b->open[r], &is, want, memory_order_relaxed, memory_order_relaxed))
+        weir_stat_add(stats, gauge(r, priority), want ? 1 : -1);
+}
+
 void weir_breaker_take(struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r,
                        struct weir_stats_shard *stats, uint32_t priority)
 {
-    uint64_t before = atomic_fetch_add_explicit(&b->held[r], 1, memory_order_relaxed);
-    /* One taker alone sees the step onto the limit: the shards' sum stays 0 or 1. */
-    if (stats != NULL && before + 1 == open_at(b, l, r)) weir_stat_add(stats, gauge(r, priority), 1);
+    atomic_fetch_add_explicit(&b->held[r], 1, memory_order_relaxed);
+    open_update(b, l, r, stats, priority);
     remaining_add(l, r, stats, -1);
 }
 
@@ -68,7 +78,8 @@ void weir_breaker_give(struct weir_breaker *b, const struct weir_breaker_limits 
 {
     uint64_t before = atomic_fetch_sub_explicit(&b->held[r], 1, memory_order_relaxed);
     assert(before > 0);
-    if (stats != NULL && before == open_at(b, l, r)) weir_stat_add(stats, gauge(r, priority), -1);
+    (void)before;
+    open_update(b, l, r, stats, priority);
     remaining_add(l, r, stats, 1);
 }
 
@@ -83,13 +94,9 @@ void weir_breaker_track(struct weir_breaker *b, const struct weir_breaker_limits
     }
 }
 
-void weir_breaker_relimit(struct weir_breaker *b, const struct weir_breaker_limits *from, const struct weir_breaker_limits *to,
-                          struct weir_stats_shard *stats, uint32_t priority)
+void weir_breaker_relimit(struct weir_breaker *b, const struct weir_breaker_limits *to, struct weir_stats_shard *stats, uint32_t priority)
 {
-    for (uint32_t r = 0; r < WEIR_BREAKER_COUNT; r++) {
-        uint64_t now = held(b, r);
-        int64_t step = (now >= open_at(b, to, r)) - (now >= open_at(b, from, r));
-        if (step != 0 && stats != NULL) weir_stat_add(stats, gauge(r, priority), step);
-    }
-    if (stats != NULL) weir_breaker_track(b, to, stats);
+    for (uint32_t r = 0; r < WEIR_BREAKER_COUNT; r++)
+        open_update(b, to, r, stats, priority);
+    weir_breaker_track(b, to, stats);
 }

@@ -20,6 +20,7 @@ enum weir_breaker_resource { /* in the order of WEIR_CLUSTER_BREAKER_GAUGES */
 /* One priority of one cluster. */
 struct weir_breaker {
     _Alignas(64) _Atomic uint64_t held[WEIR_BREAKER_COUNT];
+    _Atomic bool open[WEIR_BREAKER_COUNT]; /* as the gauges, summed over the workers, say it */
 };
 /* Whether one more fits. */
 bool weir_breaker_has_room(const struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r);
@@ -31,8 +32,7 @@ void weir_breaker_give(struct weir_breaker *b, const struct weir_breaker_limits 
                        struct weir_stats_shard *stats, uint32_t priority);
 /* Control thread, `stats` its shard: what is left under the limits is counted from here on (track_remaining). */
 void weir_breaker_track(struct weir_breaker *b, const struct weir_breaker_limits *l, struct weir_stats_shard *stats);
-/* Control thread, `stats` its shard: the limits change while things are held; the gauges follow. */
-void weir_breaker_relimit(struct weir_breaker *b, const struct weir_breaker_limits *from, const struct weir_breaker_limits *to,
-                          struct weir_stats_shard *stats, uint32_t priority);
+/* Control thread, `stats` its shard: the limits are others now; the gauges follow. */
+void weir_breaker_relimit(struct weir_breaker *b, const struct weir_breaker_limits *to, struct weir_stats_shard *stats, uint32_t priority);
 
 #endif

@@ -127,8 +127,7 @@ void weir_cluster_shared_set_config(struct weir_cluster_shared *s, struct weir_c
     s->config = config;
     s->stats = weir_stats_shard(config->control_stats, s->env->worker_count);
     for (uint32_t p = 0; p < 2; p++)
-        weir_breaker_relimit(&s->breakers[p], &before->limits[p], &config->limits[p],
-                             weir_stats_shard(config->stats, s->env->worker_count), p);
+        weir_breaker_relimit(&s->breakers[p], &config->limits[p], weir_stats_shard(config->stats, s->env->worker_count), p);
     outlier_configure(s);
     resolution_configure(s);
     /* A DNS cluster keeps its hosts until its names have been answered under the new configuration. */

@@ -93,7 +93,7 @@ static void test_new_limits_move_the_gauges(void **state)
     weir_breaker_take(&f->b, &f->l, WEIR_BREAKER_REQUESTS, f->one, 0);
     struct weir_breaker_limits tighter = f->l;
     tighter.requests = 1;
-    weir_breaker_relimit(&f->b, &f->l, &tighter, weir_stats_shard(f->set, 2), 0);
+    weir_breaker_relimit(&f->b, &tighter, weir_stats_shard(f->set, 2), 0);
     assert_int_equal(weir_stat_sum(f->set, WEIR_CS_default_rq_open), 1);
     weir_breaker_give(&f->b, &tighter, WEIR_BREAKER_REQUESTS, f->one, 0);
     assert_int_equal(weir_stat_sum(f->set, WEIR_CS_default_rq_open), 0);
@@ -111,7 +111,7 @@ static void test_what_remains_is_counted_when_asked(void **state)
     assert_int_equal(weir_stat_sum(set, WEIR_BREAKER_REQUESTS), 1);
     struct weir_breaker_limits wider = f->l;
     wider.requests = 10;
-    weir_breaker_relimit(&f->b, &f->l, &wider, weir_stats_shard(f->set, 2), 0);
+    weir_breaker_relimit(&f->b, &wider, weir_stats_shard(f->set, 2), 0);
     assert_int_equal(weir_stat_sum(set, WEIR_BREAKER_REQUESTS), 9);
     weir_breaker_give(&f->b, &wider, WEIR_BREAKER_REQUESTS, f->two, 0);
     assert_int_equal(weir_stat_sum(set, WEIR_BREAKER_REQUESTS), 10);

@@ -137,6 +137,7 @@ static const struct weir_stream_events server_stream_events = {
 static void server_stream(void *owner, struct weir_codec_stream *s)
 {
     struct upstream_peer *p = owner;
+    assert_true(p->stream_count < UPSTREAM_STREAMS_MAX);
     struct upstream_peer_stream *at = &p->streams[p->stream_count++];
     at->peer = p;
     at->codec = s;
@@ -463,6 +464,7 @@ void upstream_peer_accept(struct upstream_peer *p, const char *alpn)
         p->tls.alpn = weir_str_of(alpn);
         p->t.tls = &p->tls;
     }
+    p->connected = true;
     p->t.events->on_connected(p->t.owner);
     upstream_rig_turn(p->rig);
 }

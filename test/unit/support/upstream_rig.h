@@ -15,8 +15,9 @@
 #include "dataplane/transport/ops.h"
 #include "dataplane/upstream/attempt.h"
 
-#define UPSTREAM_PEERS_MAX 32
-#define UPSTREAM_TEXT_MAX 65536
+#define UPSTREAM_PEERS_MAX 2000
+#define UPSTREAM_STREAMS_MAX 64 /* of one peer */
+#define UPSTREAM_TEXT_MAX 16384
 struct upstream_rig;
 
 /* One stream at the far end of an HTTP/2 connection. */
@@ -35,12 +36,12 @@ struct upstream_peer {
     struct weir_str sni, alpn;
     struct weir_tls_info tls;
     char sni_text[64], alpn_text[32];
-    bool reading, fin, closed, finished, reset;
+    bool connected, reading, fin, closed, finished, reset;
     size_t queued; /* what the test says is not written yet */
     char text[UPSTREAM_TEXT_MAX]; /* what weir has written and the test not taken */
     size_t n;
     struct weir_codec *h2; /* the server; NULL: bytes only */
-    struct upstream_peer_stream streams[UPSTREAM_PEERS_MAX];
+    struct upstream_peer_stream streams[UPSTREAM_STREAMS_MAX];
     uint32_t stream_count;
     bool output_wanted;
 };
