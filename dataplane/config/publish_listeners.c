@@ -216,6 +216,7 @@ void weir_publish_listener(struct weir_publisher *p, struct weir_record *r, stru
         e->drained.on_due = on_drained;
         r->entry = e;
     }
+    bool needy = resource->need_count > 0;
     if (needs_met(p, resource)) {
         if (e->waits) {
             weir_record_set_warming(r, resource);
@@ -223,7 +224,7 @@ void weir_publish_listener(struct weir_publisher *p, struct weir_record *r, stru
         } else {
             commit_or_keep(e, resource);
         }
-        if (resource->need_count > 0 && r->active != NULL) p->events->on_wanted(p->ctx, WEIR_ROUTES);
+        if (needy && r->active != NULL) p->events->on_wanted(p->ctx, WEIR_ROUTES);
         return;
     }
     uint64_t bound = 0;
