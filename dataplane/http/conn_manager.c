@@ -494,10 +494,24 @@ static enum weir_network_verdict on_connection(struct weir_connection *base)
     weir_transport_read(c->transport, true);
     return WEIR_NETWORK_CONTINUE;
 }
+/* A request that is on its way while draining begins must not meet a closed connection: one whose bytes are here already, and
+ * the first one of whoever has just connected. It has this long to come, and its answer is the last. */
+#define FIRST_REQUEST_MS 1000u
+static bool request_may_be_coming(const struct weir_http_connection *c)
+{
+    if (c->codec != NULL && !is_h1(c)) return false; /* GOAWAY tells */
+    return c->requests == 0 || weir_transport_unread(c->transport);
+}
 static void on_drain(struct weir_connection *base)
 {
     struct weir_http_connection *c = weir_connection_state(base);
-    if (c->stream_count == 0 && (c->codec == NULL || weir_codec_idle(c->codec))) {
+    bool at_rest = c->stream_count == 0 && (c->codec == NULL || weir_codec_idle(c->codec));
+    if (at_rest && !c->draining && request_may_be_coming(c)) {
+        c->draining = true;
+        if (c->codec != NULL) weir_codec_shutdown(c->codec, false);
+        c->drain_due_ms = c->worker->timers.clock_ms + FIRST_REQUEST_MS;
+        arm_timer(c);
+    } else if (at_rest) {
         c->closing = true;
         drain_final(c);
     } else {

@@ -14,6 +14,7 @@ struct weir_transport_ops {
     void (*close)(struct weir_transport *t, bool reset);
     void (*finish)(struct weir_transport *t, uint32_t linger_ms);
     void (*idle)(struct weir_transport *t);
+    bool (*unread)(const struct weir_transport *t); /* NULL: never */
 };
 
 #endif

@@ -507,6 +507,14 @@ static void raw_idle(struct weir_transport *t)
     r->read_bytes = WEIR_BLOCK_BYTES;
 }
 
+static bool raw_unread(const struct weir_transport *t)
+{
+    const struct weir_raw *r = raw_of_const(t);
+    char byte;
+    if (r->held.n != 0) return true;
+    return r->socket != NULL && !r->closed && recv(h2o_socket_get_fd(r->socket), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static const struct weir_transport_ops raw_ops = {
     .read = raw_read,
     .write = raw_write,
@@ -516,6 +524,7 @@ static const struct weir_transport_ops raw_ops = {
     .close = raw_close,
     .finish = raw_finish,
     .idle = raw_idle,
+    .unread = raw_unread,
 };
 
 static struct weir_raw *raw_new(struct weir_worker *w, const struct weir_address *remote)

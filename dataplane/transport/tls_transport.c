@@ -468,6 +468,12 @@ static void tls_idle(struct weir_transport *transport)
     if (t->raw != NULL) weir_transport_idle(t->raw);
 }
 
+static bool tls_unread(const struct weir_transport *transport)
+{
+    const struct weir_tls *t = WEIR_CONTAINER_OF(transport, struct weir_tls, t);
+    return t->in.bytes != 0 || SSL_pending(t->ssl) != 0 || (t->raw != NULL && weir_transport_unread(t->raw));
+}
+
 static const struct weir_transport_ops tls_ops = {
     .read = tls_read,
     .write = tls_write,
@@ -477,6 +483,7 @@ static const struct weir_transport_ops tls_ops = {
     .close = tls_close,
     .finish = tls_finish,
     .idle = tls_idle,
+    .unread = tls_unread,
 };
 
 static struct weir_tls *tls_new(struct weir_worker *w, const struct weir_tls_context *constant, bool client)

@@ -51,6 +51,11 @@ void weir_transport_finish(struct weir_transport *t, uint32_t linger_ms)
     t->ops->finish(t, linger_ms);
 }
 
+bool weir_transport_unread(const struct weir_transport *t)
+{
+    return t->ops->unread != NULL && t->ops->unread(t);
+}
+
 void weir_transport_idle(struct weir_transport *t)
 {
     t->ops->idle(t);

@@ -69,6 +69,9 @@ void weir_transport_close(struct weir_transport *t, bool reset);
 /* Writes what is queued, sends FIN, drops what arrives until the peer closes or linger_ms pass, then closes: no RST can
  * overtake the answer. The owner is detached at once: no further callback. */
 void weir_transport_finish(struct weir_transport *t, uint32_t linger_ms);
+/* Whether bytes have come that were not delivered yet. Asks the kernel: for who is about to close an idle connection, not for
+ * the way of every message. */
+bool weir_transport_unread(const struct weir_transport *t);
 /* Gives read buffers back while nothing happens (idle keep-alive). */
 void weir_transport_idle(struct weir_transport *t);
 

@@ -130,6 +130,18 @@ static void test_raw_reads_grow_while_they_fill_and_stay_within_the_budget(void 
     assert_true(r.read_bytes_max > WEIR_BLOCK_BYTES);
 }
 
+static void test_raw_knows_of_bytes_that_were_not_read(void **state)
+{
+    (void)state;
+    assert_false(weir_transport_unread(r.t));
+    say("x");
+    while (!weir_transport_unread(r.t))
+        weir_worker_turn(w, 1);
+    weir_transport_read(r.t, true);
+    TURN_UNTIL(w, r.bytes == 1);
+    assert_false(weir_transport_unread(r.t));
+}
+
 static void test_raw_idle_connection_holds_no_block(void **state)
 {
     (void)state;
@@ -451,6 +463,7 @@ int main(void)
         RAW_TEST(test_raw_does_not_read_before_it_is_told_to),
         RAW_TEST(test_raw_pause_holds_what_came_and_the_kernel_holds_the_rest),
         RAW_TEST(test_raw_reads_grow_while_they_fill_and_stay_within_the_budget),
+        RAW_TEST(test_raw_knows_of_bytes_that_were_not_read),
         RAW_TEST(test_raw_idle_connection_holds_no_block),
         RAW_TEST(test_raw_eof_leaves_writing_open),
         RAW_TEST(test_raw_eof_behind_held_bytes_waits_for_them),
