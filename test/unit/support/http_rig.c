@@ -533,13 +533,3 @@ int64_t rig_stat(struct rig *r, enum weir_http_stat stat)
     return weir_stat_sum(r->hcm->stats, stat);
 }
 
-/* ---- what is not there yet ---- */
-
-__attribute__((weak)) struct weir_cluster *weir_cluster_acquire(struct weir_cluster *c)
-{
-    return c;
-}
-__attribute__((weak)) void weir_cluster_release(struct weir_cluster *c)
-{
-    (void)c;
-}
