@@ -57,6 +57,7 @@ static bool has_class(const struct weir_headers *h, uint8_t classes)
 static bool address_from_xff(struct weir_str xff, uint32_t skip, struct weir_address *out, bool *single)
 {
     size_t end = xff.n;
+    if (xff.n == 0) return false;
     for (;;) {
         size_t start = end;
         while (start > 0 && xff.p[start - 1] != ',') start--;
