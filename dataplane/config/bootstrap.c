@@ -1,6 +1,8 @@
 /* Reads the bootstrap and hands out its parts; bootstrap_sources.c has the dynamic ones. */
 #include "dataplane/config/bootstrap.h"
 
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -51,6 +53,24 @@ static char *text(struct weir_bootstrap *b, const char *z)
     return (char *)(uintptr_t)weir_arena_str(&b->arena, weir_str_of(z)).p;
 }
 
+/* The machine's first IPv4 address that is not loopback. */
+static struct weir_str local_ip(struct weir_arena *arena)
+{
+    struct ifaddrs *all = NULL;
+    struct weir_str found = WEIR_STR("127.0.0.1");
+    if (getifaddrs(&all) != 0) return found;
+    for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
+        struct weir_address a;
+        char out[WEIR_ADDRESS_TEXT_MAX];
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & (IFF_UP | IFF_LOOPBACK)) != IFF_UP) continue;
+        if (!weir_address_from(i->ifa_addr, sizeof(struct sockaddr_in), &a) || weir_address_is_loopback(&a)) continue;
+        found = weir_arena_str(arena, (struct weir_str){out, weir_address_print_ip(&a, out)});
+        break;
+    }
+    freeifaddrs(all);
+    return found;
+}
+
 /* The node as Envoy sends it: user agent, version and what the client can do. */
 static void node_fill(struct weir_bootstrap *b, const struct weir_options *o)
 {
@@ -80,6 +100,12 @@ static void node_fill(struct weir_bootstrap *b, const struct weir_options *o)
     n->client_features = all;
     n->n_client_features = had + more;
     b->node = n;
+    b->self = (struct weir_compile_node){
+        .id = weir_str_of(n->id),
+        .cluster = weir_str_of(n->cluster),
+        .zone = n->locality != NULL ? weir_str_of(n->locality->zone) : WEIR_STR(""),
+        .local_ip = local_ip(&b->arena),
+    };
 }
 
 static enum weir_err admin_fill(struct weir_bootstrap *b, struct weir_error *e)

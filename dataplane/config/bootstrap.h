@@ -27,6 +27,7 @@ struct weir_bootstrap {
     const struct weir_tree *tree;
     pb_bootstrap *pb;
     pb_node *node; /* as it goes out: flags applied, user agent and client features filled */
+    struct weir_compile_node self; /* the same for compile functions */
     bool has_admin;
     struct weir_address admin;
     struct weir_compile_job *clusters, *listeners; /* static_resources, not run yet; owned until taken */

@@ -133,7 +133,7 @@ enum weir_err weir_compile_resource(const struct weir_compile_env *env, enum wei
     if (err == WEIR_OK) {
         struct needs needs = {.names = env->names, .scratch = &scratch};
         struct weir_compile_names names = {need_cluster, need_route_table, &needs};
-        struct weir_compile c = {.error = e, .names = &names, .stats = env->stats, .worker_count = env->worker_count, .scratch = &scratch, .support = env->support, .log_sinks = env->log_sinks};
+        struct weir_compile c = {.error = e, .names = &names, .stats = env->stats, .worker_count = env->worker_count, .scratch = &scratch, .support = env->support, .log_sinks = env->log_sinks, .node = env->node};
         err = t->compile(&c, name, msg, out);
         if (err == WEIR_OK) {
             (*out)->packed = weir_arena_str(&(*out)->arena, packed);

@@ -18,6 +18,7 @@ struct weir_compile_env {
     uint32_t worker_count;
     struct weir_support_log *support; /* may be NULL */
     struct weir_log_sinks *log_sinks; /* where access logs open their files; NULL: nothing is opened (--mode validate) */
+    const struct weir_compile_node *node; /* may be NULL */
 };
 
 #define WEIR_SOURCE_STATIC 0u /* the bootstrap; other sources count from 1 */

@@ -91,8 +91,19 @@ static void set(struct weir_headers *h, enum weir_header_id id, struct weir_str 
 {
     if (value.n > 0) weir_headers_set(h, id, value);
 }
-static enum weir_verdict answer_preflight(struct weir_stream *s, const struct weir_headers *extra)
+static enum weir_verdict answer_preflight(struct weir_stream *s, const struct policy *p, struct weir_str origin)
 {
+    const struct weir_headers *h = weir_stream_request_headers(s);
+    struct weir_headers *extra = WEIR_NEW(weir_stream_arena(s), struct weir_headers, 1);
+    weir_headers_init(extra, weir_stream_arena(s));
+    set(extra, WEIR_H_ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    if (p->credentials) set(extra, WEIR_H_ACCESS_CONTROL_ALLOW_CREDENTIALS, WEIR_STR("true"));
+    set(extra, WEIR_H_ACCESS_CONTROL_ALLOW_METHODS, p->methods);
+    set(extra, WEIR_H_ACCESS_CONTROL_ALLOW_HEADERS, p->headers);
+    set(extra, WEIR_H_ACCESS_CONTROL_MAX_AGE, p->max_age);
+    if (p->private_network &&
+        weir_str_eq(weir_headers_get(h, WEIR_H_ACCESS_CONTROL_REQUEST_PRIVATE_NETWORK), WEIR_STR("true")))
+        set(extra, WEIR_H_ACCESS_CONTROL_ALLOW_PRIVATE_NETWORK, WEIR_STR("true"));
     return weir_stream_reply(
         s, &(struct weir_local_reply){.status = 200, .grpc_status = -1, .details = WEIR_STR("cors_response"), .extra = extra});
 }
@@ -112,26 +123,14 @@ static enum weir_verdict on_request_headers(struct weir_stream *s, struct weir_f
                      weir_headers_get(h, WEIR_H_ACCESS_CONTROL_REQUEST_METHOD).n > 0;
     if (!origin_allowed(p, origin)) {
         count(s, f->config, STAT_ORIGIN_INVALID);
-        return enabled && preflight && !p->forward_not_matching_preflights ? answer_preflight(s, NULL) : WEIR_CONTINUE;
+        /* Without the origin the browser takes it as refused. */
+        return enabled && preflight && !p->forward_not_matching_preflights ? answer_preflight(s, p, WEIR_STR("")) : WEIR_CONTINUE;
     }
     count(s, f->config, STAT_ORIGIN_VALID);
     if (!enabled) return WEIR_CONTINUE;
-    if (!preflight) {
-        state->allowed = true;
-        state->origin = origin;
-        return WEIR_CONTINUE;
-    }
-    struct weir_headers *extra = WEIR_NEW(weir_stream_arena(s), struct weir_headers, 1);
-    weir_headers_init(extra, weir_stream_arena(s));
-    set(extra, WEIR_H_ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    if (p->credentials) set(extra, WEIR_H_ACCESS_CONTROL_ALLOW_CREDENTIALS, WEIR_STR("true"));
-    if (p->private_network &&
-        weir_str_eq(weir_headers_get(h, WEIR_H_ACCESS_CONTROL_REQUEST_PRIVATE_NETWORK), WEIR_STR("true")))
-        set(extra, WEIR_H_ACCESS_CONTROL_ALLOW_PRIVATE_NETWORK, WEIR_STR("true"));
-    set(extra, WEIR_H_ACCESS_CONTROL_ALLOW_METHODS, p->methods);
-    set(extra, WEIR_H_ACCESS_CONTROL_ALLOW_HEADERS, p->headers);
-    set(extra, WEIR_H_ACCESS_CONTROL_MAX_AGE, p->max_age);
-    return answer_preflight(s, extra);
+    state->allowed = true;
+    state->origin = origin;
+    return preflight ? answer_preflight(s, p, origin) : WEIR_CONTINUE;
 }
 static enum weir_verdict on_response_headers(struct weir_stream *s, struct weir_filter *f, bool end)
 {

@@ -7,8 +7,12 @@
 #include "dataplane/filters/filters.h"
 #include "dataplane/http/local_reply.h"
 
+#define MESSAGE_BYTES_MAX 4096 /* of a page that becomes a grpc-message */
+
 struct state {
-    bool on, text_request, text_response, translate; /* translate: the response is gRPC */
+    bool on, text_request, text_response;
+    bool translate; /* the response is gRPC */
+    bool explain;   /* it is not: its body becomes the message of a status */
     struct weir_base64 decoder;
 };
 
@@ -34,7 +38,7 @@ static enum weir_verdict on_request_headers(struct weir_stream *s, struct weir_f
     weir_headers_remove(h, WEIR_H_CONTENT_LENGTH);
     weir_headers_set(h, WEIR_H_CONTENT_TYPE, WEIR_STR("application/grpc"));
     weir_headers_set(h, WEIR_H_TE, WEIR_STR("trailers"));
-    weir_headers_set(h, WEIR_H_GRPC_ACCEPT_ENCODING, WEIR_STR("identity,deflate,gzip"));
+    weir_headers_set(h, WEIR_H_GRPC_ACCEPT_ENCODING, WEIR_STR("identity"));
     weir_stream_request(s)->is_grpc = true;
     return WEIR_CONTINUE;
 }
@@ -58,24 +62,52 @@ static enum weir_verdict on_response_headers(struct weir_stream *s, struct weir_
 {
     struct state *state = f->state;
     struct weir_headers *h = weir_stream_response_headers(s);
-    /* What is no gRPC (a proxy's page, say) stays as it is: the client reads the HTTP status. */
-    if (!state->on || !weir_grpc_content_type(weir_headers_get(h, WEIR_H_CONTENT_TYPE))) return WEIR_CONTINUE;
-    state->translate = true;
+    if (!state->on) return WEIR_CONTINUE;
+    bool grpc = weir_grpc_content_type(weir_headers_get(h, WEIR_H_CONTENT_TYPE));
+    state->translate = grpc;
+    state->explain = !grpc && !end;
     weir_headers_set(h, WEIR_H_CONTENT_TYPE,
                      state->text_response ? WEIR_STR("application/grpc-web-text+proto") : WEIR_STR("application/grpc-web+proto"));
     if (!end) weir_headers_remove(h, WEIR_H_CONTENT_LENGTH);
-    return WEIR_CONTINUE;
+    return state->explain ? WEIR_PAUSE_AND_BUFFER : WEIR_CONTINUE;
+}
+/* What is no gRPC (a proxy's page, say) is told to the client in its own words: the HTTP status as a gRPC one, the body as
+ * its message. */
+static void explain(struct weir_stream *s, struct weir_filter *f, struct weir_buffer *last)
+{
+    struct weir_buffer *body = weir_stream_response_buffer(s, f);
+    struct weir_headers *h = weir_stream_response_headers(s);
+    weir_buffer_move(body, last);
+    size_t n = body->bytes < MESSAGE_BYTES_MAX ? body->bytes : MESSAGE_BYTES_MAX;
+    char *text = weir_arena_alloc(weir_stream_arena(s), n);
+    struct weir_str message = {text, weir_buffer_copy_out(body, 0, text, n)};
+    weir_buffer_consume(body, body->bytes);
+    uint64_t status = 0;
+    (void)weir_str_u64(weir_headers_get(h, WEIR_H_STATUS), &status);
+    weir_headers_set(h, WEIR_H_GRPC_MESSAGE, weir_grpc_message_encode(weir_stream_arena(s), message));
+    weir_headers_set_int(h, WEIR_H_GRPC_STATUS, weir_grpc_status_of_http((uint32_t)status));
 }
 static enum weir_verdict on_response_data(struct weir_stream *s, struct weir_filter *f, struct weir_buffer *data, bool end)
 {
-    (void)end;
     const struct state *state = f->state;
+    if (state->explain) {
+        if (!end) return WEIR_PAUSE_AND_BUFFER;
+        explain(s, f, data);
+        return WEIR_CONTINUE;
+    }
     if (state->translate && state->text_response) weir_base64_encode(data, &weir_stream_worker(s)->blocks);
     return WEIR_CONTINUE;
 }
 static enum weir_verdict on_response_trailers(struct weir_stream *s, struct weir_filter *f, struct weir_headers *trailers)
 {
     const struct state *state = f->state;
+    if (state->explain) {
+        struct weir_buffer none;
+        weir_buffer_init(&none);
+        explain(s, f, &none);
+        weir_headers_init(trailers, weir_stream_arena(s));
+        return WEIR_CONTINUE;
+    }
     if (!state->translate) return WEIR_CONTINUE;
     size_t length = 0;
     for (uint32_t i = 0; i < trailers->count; i++) length += trailers->at[i].name.n + trailers->at[i].value.n + 3;

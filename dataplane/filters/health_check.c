@@ -92,7 +92,7 @@ static bool clusters_healthy(struct weir_stream *s, const struct config *config,
 {
     for (uint32_t i = 0; i < config->wanted_count; i++) {
         const struct weir_cluster *c = weir_snapshot_cluster(&weir_stream_worker(s)->snapshot, config->wanted[i].slot);
-        *details = WEIR_STR("health_check_failed_cluster_not_found");
+        *details = WEIR_STR("health_check_failed_no_cluster_found");
         *stat = STAT_FAILED_CLUSTER_NOT_FOUND;
         if (c == NULL) return false;
         uint64_t total = c->hosts->count, healthy = 0;
@@ -115,23 +115,22 @@ static enum weir_verdict answer(struct weir_stream *s, struct weir_filter *f, ui
     const struct config *config = f->config;
     struct weir_local_reply reply = {.status = 503, .grpc_status = -1};
     enum stat stat = STAT_FAILED;
+    count(s, config, STAT_REQUEST_TOTAL);
     if (weir_stream_worker(s)->draining) {
         reply.details = WEIR_STR("health_check_failed");
-        reply.flags = WEIR_FLAG(FAILED_LOCAL_HEALTH_CHECK);
-        count(s, config, STAT_FAILED);
     } else if (cached != 0) {
         reply.status = cached;
         reply.details = WEIR_STR("health_check_cached");
         count(s, config, STAT_CACHED_RESPONSE);
-        if (cached / 100 != 2) reply.flags = WEIR_FLAG(FAILED_LOCAL_HEALTH_CHECK);
     } else if (!clusters_healthy(s, config, &reply.details, &stat)) {
-        reply.flags = WEIR_FLAG(FAILED_LOCAL_HEALTH_CHECK);
         count(s, config, stat);
     } else {
         reply.status = 200;
-        reply.details = WEIR_STR("health_check_ok");
-        count(s, config, STAT_OK);
+        reply.details = config->wanted_count > 0 ? WEIR_STR("health_check_ok_cluster_healthy") : WEIR_STR("health_check_ok");
     }
+    bool good = reply.status / 100 == 2;
+    count(s, config, good ? STAT_OK : STAT_FAILED);
+    if (!good) reply.flags = WEIR_FLAG(FAILED_LOCAL_HEALTH_CHECK);
     ((struct state *)f->state)->answered = true;
     return weir_stream_reply(s, &reply);
 }
@@ -143,7 +142,6 @@ static enum weir_verdict on_request_headers(struct weir_stream *s, struct weir_f
     if (!weir_header_matchers_all(&config->headers, weir_stream_request_headers(s))) return WEIR_CONTINUE;
     state->checked = true;
     weir_stream_request(s)->health_check = true;
-    count(s, config, STAT_REQUEST_TOTAL);
     const struct weir_worker *w = weir_stream_worker(s);
     uint32_t cached = 0;
     if (config->cache != NULL && atomic_load_explicit(&config->cache->until_ms, memory_order_acquire) > weir_worker_now_ms(w))

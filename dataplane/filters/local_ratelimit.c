@@ -64,7 +64,6 @@ struct drawn {
 struct state {
     const struct config *config; /* that was in effect; NULL: not looked at */
     struct drawn drawn;
-    bool limited;
 };
 
 /* Compiling. */
@@ -285,6 +284,13 @@ static bool draw(struct weir_stream *s, const struct config *config, struct draw
     return taken;
 }
 
+/* Until there is a token, rounded up: who comes back after so many seconds finds one. A bucket that never fills is told as far
+ * away. */
+static uint64_t wait_seconds(struct weir_stream *s, const struct drawn *d)
+{
+    uint64_t wait_ns = weir_token_bucket_wait_ns(d->bucket, d->rate, 1, weir_stream_worker(s)->now_ns);
+    return wait_ns == UINT64_MAX ? UINT32_MAX : (wait_ns + 999999999u) / 1000000000u;
+}
 static void count(struct weir_stream *s, const struct config *config, enum stat stat)
 {
     if (config->stats != NULL) weir_stat_inc(weir_stats_shard(config->stats, weir_stream_worker(s)->index), stat);
@@ -309,32 +315,31 @@ static enum weir_verdict on_request_headers(struct weir_stream *s, struct weir_f
         return WEIR_CONTINUE;
     }
     count(s, config, STAT_ENFORCED);
-    state->limited = true;
+    struct weir_headers extra;
+    weir_headers_init(&extra, weir_stream_arena(s));
+    if (config->retry_after) {
+        uint64_t wait_s = wait_seconds(s, &state->drawn);
+        weir_headers_set_int(&extra, WEIR_H_RETRY_AFTER, wait_s > 0 ? wait_s : 1);
+    }
     return weir_stream_reply(s, &(struct weir_local_reply){.status = config->status,
                                                            .grpc_status = config->grpc_status,
                                                            .body = WEIR_STR("local_rate_limited"),
                                                            .details = WEIR_STR("local_rate_limited"),
                                                            .flags = WEIR_FLAG(RATE_LIMITED),
-                                                           .rules = &config->response_rules});
+                                                           .rules = &config->response_rules,
+                                                           .extra = &extra});
 }
 static enum weir_verdict on_response_headers(struct weir_stream *s, struct weir_filter *f, bool end)
 {
     (void)end;
     const struct state *state = f->state;
     const struct config *config = state->config;
-    if (config == NULL || state->drawn.rate == NULL || (!config->x_ratelimit && !config->retry_after)) return WEIR_CONTINUE;
+    if (config == NULL || state->drawn.rate == NULL || !config->x_ratelimit) return WEIR_CONTINUE;
     struct weir_headers *h = weir_stream_response_headers(s);
     const struct drawn *d = &state->drawn;
-    uint64_t now_ns = weir_stream_worker(s)->now_ns;
-    uint64_t wait_ns = weir_token_bucket_wait_ns(d->bucket, d->rate, 1, now_ns);
-    /* Rounded up: who comes back after so many seconds finds a token. A bucket that never fills is told as far away. */
-    uint64_t wait_s = wait_ns == UINT64_MAX ? UINT32_MAX : (wait_ns + 999999999u) / 1000000000u;
-    if (config->x_ratelimit) {
-        weir_headers_set_int(h, WEIR_H_X_RATELIMIT_LIMIT, d->rate->max_tokens);
-        weir_headers_set_int(h, WEIR_H_X_RATELIMIT_REMAINING, weir_token_bucket_left(d->bucket, d->rate, now_ns));
-        weir_headers_set_int(h, WEIR_H_X_RATELIMIT_RESET, wait_s);
-    }
-    if (config->retry_after && state->limited) weir_headers_set_int(h, WEIR_H_RETRY_AFTER, wait_s > 0 ? wait_s : 1);
+    weir_headers_set_int(h, WEIR_H_X_RATELIMIT_LIMIT, d->rate->max_tokens);
+    weir_headers_set_int(h, WEIR_H_X_RATELIMIT_REMAINING, weir_token_bucket_left(d->bucket, d->rate, weir_stream_worker(s)->now_ns));
+    weir_headers_set_int(h, WEIR_H_X_RATELIMIT_RESET, wait_seconds(s, d));
     return WEIR_CONTINUE;
 }
 const struct weir_http_filter weir_filter_local_ratelimit = {

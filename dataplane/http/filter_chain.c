@@ -169,8 +169,15 @@ static void release(struct weir_stream *s, enum weir_direction d, uint32_t posit
     struct weir_chain_hold *h = filter_at(&s->chain, d, position)->hold[d];
     h->mode = WEIR_HOLD_OPEN;
     if (h->headers) {
+        /* A body that has turned out empty is none. */
+        bool over_already = h->end || (h->trailers != NULL && h->trailers->count == 0);
+        bool bodiless = over_already && h->data.bytes == 0;
+        if (bodiless) {
+            h->end = false;
+            h->trailers = NULL;
+        }
         h->headers = false;
-        pass_headers(s, d, position + 1, h->headers_end);
+        pass_headers(s, d, position + 1, h->headers_end || bodiless);
     }
     struct weir_buffer data;
     weir_buffer_init(&data);

@@ -146,7 +146,7 @@ void weir_local_reply_send(struct weir_stream *s, const struct weir_local_reply 
     s->response_headers = h;
     s->local_reply = true;
     reshape(s, h, &shape);
-    bool grpc = s->request.is_grpc;
+    bool grpc = s->grpc;
     if (grpc) {
         grpc_headers(s, h, &shape, reply->grpc_status);
     } else {

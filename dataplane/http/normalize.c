@@ -23,7 +23,7 @@ static bool unreserved(int c)
 }
 static bool must_escape(unsigned char c)
 {
-    return c <= 0x20 || c >= 0x7f || c == '"' || c == '<' || c == '>' || c == '`' || c == '{' || c == '}';
+    return c <= 0x20 || c >= 0x7f || c == '"' || c == '<' || c == '>' || c == '`' || c == '{' || c == '}' || c == '|' || c == '^';
 }
 
 /* Replaces %2F and %5C (any case) by "/" and "\". Returns whether there was one. */
@@ -126,6 +126,15 @@ static struct weir_str merge_slashes(struct weir_str path, struct weir_arena *ar
     return (struct weir_str){to, n};
 }
 
+/* The path with its query again. */
+static struct weir_str whole(struct weir_str path, struct weir_str now, struct weir_str query, struct weir_arena *arena)
+{
+    if (now.p == path.p && now.n + query.n == path.n) return path;
+    char *all = weir_arena_alloc(arena, now.n + query.n);
+    memcpy(all, now.p, now.n);
+    if (query.n > 0) memcpy(all + now.n, query.p, query.n);
+    return (struct weir_str){all, now.n + query.n};
+}
 enum weir_path_verdict weir_path_normalize(const struct weir_path_rules *rules, struct weir_str path, struct weir_arena *arena,
                                            struct weir_str *out)
 {
@@ -133,19 +142,15 @@ enum weir_path_verdict weir_path_normalize(const struct weir_path_rules *rules, 
     if (path.n > 0 && memchr(path.p, '#', path.n) != NULL) return WEIR_PATH_REJECT;
     if (!rules->normalize && !rules->merge_slashes && rules->escaped_slashes == WEIR_SLASHES_KEEP) return WEIR_PATH_OK;
     size_t query_at = weir_str_find(path, '?');
-    struct weir_str query = {path.p + query_at, path.n - query_at}, was = {path.p, query_at}, now = was;
+    struct weir_str query = {path.p + query_at, path.n - query_at}, now = {path.p, query_at};
     enum weir_path_verdict verdict = WEIR_PATH_OK;
     if (rules->escaped_slashes != WEIR_SLASHES_KEEP && unescape_slashes(now, arena, &now)) {
-        if (rules->escaped_slashes == WEIR_SLASHES_REJECT) return WEIR_PATH_REJECT;
+        if (rules->escaped_slashes == WEIR_SLASHES_REJECT) verdict = WEIR_PATH_REJECT;
         if (rules->escaped_slashes == WEIR_SLASHES_REDIRECT) verdict = WEIR_PATH_REDIRECT;
     }
-    if (rules->normalize && !canonical_path(now, arena, &now)) return WEIR_PATH_REJECT;
-    if (rules->merge_slashes) now = merge_slashes(now, arena);
-    if (now.p == was.p && now.n == was.n) return verdict;
-    char *whole = weir_arena_alloc(arena, now.n + query.n);
-    memcpy(whole, now.p, now.n);
-    if (query.n > 0) memcpy(whole + now.n, query.p, query.n);
-    *out = (struct weir_str){whole, now.n + query.n};
+    if (verdict != WEIR_PATH_REJECT && rules->normalize && !canonical_path(now, arena, &now)) verdict = WEIR_PATH_REJECT;
+    if (verdict != WEIR_PATH_REJECT && rules->merge_slashes) now = merge_slashes(now, arena);
+    *out = whole(path, now, query, arena);
     return verdict;
 }
 

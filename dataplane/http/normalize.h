@@ -20,7 +20,8 @@ struct weir_path_rules {
 enum weir_path_verdict { WEIR_PATH_OK, WEIR_PATH_REJECT, WEIR_PATH_REDIRECT };
 
 /* `path` is :path, query included; the query is never touched. A fragment is always rejected: it has no place in a request
- * target (RFC 9112 3.2) and intermediaries disagree about it. `out` is `path` itself or lives in `arena`. */
+ * target (RFC 9112 3.2) and intermediaries disagree about it. `out` is `path` itself or lives in `arena`; of a rejected path it
+ * is what had become of it so far. */
 enum weir_path_verdict weir_path_normalize(const struct weir_path_rules *rules, struct weir_str path, struct weir_arena *arena,
                                            struct weir_str *out);
 

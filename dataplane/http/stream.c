@@ -63,6 +63,7 @@ static void destroy(struct weir_stream *s)
     weir_chain_complete(s);
     weir_stat_add(s->stats, WEIR_HTTP_RQ_ACTIVE, -1);
     weir_stat_record(s->stats, WEIR_HTTP_RQ_TIME, (r->end_ns - r->start_ns) / 1000000u);
+    if (r->health_check) weir_stream_count(s, WEIR_HTTP_TRACING_HEALTH_CHECK);
     if (s->upgrade_counted) weir_stat_add(s->stats, WEIR_HTTP_CX_UPGRADES_ACTIVE, -1);
     for (uint32_t i = 0; i < s->hcm->access_log_count; i++) {
         const struct weir_access_sink *log = &s->hcm->access_logs[i];
@@ -145,7 +146,14 @@ static void response_done(struct weir_stream *s)
 
 /* The far end of the response direction. */
 
-static void count_status(struct weir_stream *s, uint32_t status)
+static uint32_t status_of(const struct weir_headers *h)
+{
+    struct weir_str v = weir_headers_get(h, WEIR_H_STATUS);
+    uint32_t status = 0;
+    for (size_t i = 0; i < v.n && i < 4; i++) status = status * 10 + (uint32_t)(v.p[i] - '0');
+    return status;
+}
+void weir_stream_count_status(struct weir_stream *s, uint32_t status)
 {
     if (s->request.health_check || status < 100 || status >= 600) return;
     uint32_t class = status / 100 - 1;
@@ -153,13 +161,6 @@ static void count_status(struct weir_stream *s, uint32_t status)
     weir_stat_inc(s->stats, WEIR_HTTP_RQ_COMPLETED);
     weir_stat_inc(s->listener_stats, WEIR_HTTP_LISTENER_RQ_1XX + class);
     weir_stat_inc(s->listener_stats, WEIR_HTTP_LISTENER_RQ_COMPLETED);
-}
-static uint32_t status_of(const struct weir_headers *h)
-{
-    struct weir_str v = weir_headers_get(h, WEIR_H_STATUS);
-    uint32_t status = 0;
-    for (size_t i = 0; i < v.n && i < 4; i++) status = status * 10 + (uint32_t)(v.p[i] - '0');
-    return status;
 }
 void weir_stream_send_headers(struct weir_stream *s, bool end)
 {
@@ -171,7 +172,7 @@ void weir_stream_send_headers(struct weir_stream *s, bool end)
     s->response_started = true;
     r->first_downstream_tx_ns = s->worker->now_ns;
     weir_stream_touch(s);
-    count_status(s, r->status);
+    weir_stream_count_status(s, r->status);
     weir_http_connection_response_begins(s->connection, s);
     if (weir_codec_stream_send_headers(s->codec, h, end) != WEIR_OK) {
         weir_stream_end_with_reset(s, WEIR_RESET_LOCAL, WEIR_STR("invalid_response_headers"), 0);
@@ -211,7 +212,7 @@ void weir_stream_respond_informational(struct weir_stream *s, struct weir_header
 {
     if (!response_wanted(s) || s->codec == NULL || s->response_started || !s->hcm->proxy_100_continue) return;
     weir_stream_touch(s);
-    count_status(s, status_of(h));
+    weir_stream_count_status(s, status_of(h));
     weir_codec_stream_send_informational(s->codec, h);
 }
 void weir_stream_respond_headers(struct weir_stream *s, struct weir_headers *h, bool end)

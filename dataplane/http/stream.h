@@ -53,6 +53,7 @@ struct weir_stream {
     bool terminal_over;   /* the terminal filter's work is done or given up: what it still says is dropped */
     bool terminal_abort;  /* tell it at settle */
     bool head;            /* HEAD */
+    bool grpc;            /* local replies speak gRPC: the client does (gRPC-Web's does not) */
     bool connect;         /* plain CONNECT */
     bool upgrade;         /* an upgrade or CONNECT that the configuration allows */
     bool upgrade_counted; /* in downstream_cx_upgrades_active */
@@ -80,6 +81,8 @@ void weir_stream_mutate_response(struct weir_stream *s, struct weir_headers *h);
 void weir_stream_send_headers(struct weir_stream *s, bool end);
 void weir_stream_send_data(struct weir_stream *s, struct weir_buffer *data, bool end);
 void weir_stream_send_trailers(struct weir_stream *s, struct weir_headers *trailers);
+/* Of a head that the client gets, 1xx too. */
+void weir_stream_count_status(struct weir_stream *s, uint32_t status);
 /* Reasons for which terminal filters should stop their source: the codec, or a filter that holds the response. */
 void weir_stream_update_blocked(struct weir_stream *s);
 

@@ -41,9 +41,11 @@ static bool check_path(struct weir_stream *s)
         refuse(s, 404, WEIR_STR(""), WEIR_STR("absolute_path_rejected"), 0, false);
         return false;
     }
-    struct weir_str clean;
-    switch (weir_path_normalize(&s->hcm->path, path->value, s->arena, &clean)) {
-    case WEIR_PATH_OK: path->value = clean; return true;
+    /* The path as far as it was read is the request's from now on, in the log of a refused one too. */
+    enum weir_path_verdict verdict = weir_path_normalize(&s->hcm->path, path->value, s->arena, &path->value);
+    struct weir_str clean = path->value;
+    switch (verdict) {
+    case WEIR_PATH_OK: return true;
     case WEIR_PATH_REJECT:
         weir_stream_count(s, WEIR_HTTP_RQ_FAILED_PATH_NORMALIZATION);
         refuse(s, 400, WEIR_STR(""), WEIR_STR("path_normalization_failed"), 0, true);
@@ -67,6 +69,7 @@ static void answer_expect(struct weir_stream *s)
     if (expect == NULL || !weir_str_eq_nocase(expect->value, WEIR_STR("100-continue"))) return;
     struct weir_header status = {weir_header_name(WEIR_H_STATUS), WEIR_STR("100"), WEIR_H_STATUS};
     struct weir_headers head = {.arena = s->arena, .at = &status, .count = 1, .capacity = 1};
+    weir_stream_count_status(s, 100);
     weir_codec_stream_send_informational(s->codec, &head);
     weir_headers_remove(h, WEIR_H_EXPECT);
 }
@@ -169,7 +172,7 @@ void weir_stream_on_request_headers(struct weir_stream *s, struct weir_headers *
     struct weir_str method = weir_headers_get(h, WEIR_H_METHOD);
     s->head = weir_str_eq(method, WEIR_STR("HEAD"));
     s->connect = weir_str_eq(method, WEIR_STR("CONNECT"));
-    r->is_grpc = weir_grpc_content_type(weir_headers_get(h, WEIR_H_CONTENT_TYPE));
+    s->grpc = r->is_grpc = weir_grpc_content_type(weir_headers_get(h, WEIR_H_CONTENT_TYPE));
     weir_stream_timeouts_headers_done(s);
     answer_expect(s);
     if (!check_host(s) || !check_path(s)) return;

@@ -125,13 +125,14 @@ static void test_bad_base64_is_refused(void **state)
         rig_send(&r, request, (size_t)n);
         rig_turn(&r);
         const char *got = rig_take(&r);
-        assert_non_null(strstr(got, "grpc-status: 13\r\ngrpc-message: Bad gRPC-web request, invalid base64 data."));
+        assert_non_null(strstr(got, "HTTP/1.1 400 Bad Request"));
+        assert_non_null(strstr(got, "grpc-message: Bad gRPC-web request, invalid base64 data.\r\ngrpc-status: 13"));
         assert_non_null(strstr(got, "content-type: application/grpc-web+proto"));
-        assert_string_equal(r.access.p, i == 0 ? "200 - grpc_base_64_decode_failed" : "200 - grpc_base_64_decode_failed_bad_size");
+        assert_string_equal(r.access.p, i == 0 ? "400 - grpc_base_64_decode_failed" : "400 - grpc_base_64_decode_failed_bad_size");
         rig_deinit(&r);
     }
 }
-static void test_other_requests_and_responses_are_left_alone(void **state)
+static void test_other_requests_are_left_alone_and_other_responses_explained(void **state)
 {
     (void)state;
     struct rig r;
@@ -145,7 +146,11 @@ static void test_other_requests_and_responses_are_left_alone(void **state)
     rig_respond(&r, false, LIST(":status", "503", "content-type", "text/plain", "content-length", "4"));
     rig_respond_data(&r, "down", true);
     rig_turn(&r);
-    rig_assert_got(&r, "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n" RIG_TAIL "\r\ndown");
+    /* Not gRPC: the page becomes the message of a status. */
+    const char *got = rig_take(&r);
+    assert_non_null(strstr(got, "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/grpc-web+proto\r\n"
+                                "grpc-message: down\r\ngrpc-status: 14\r\n" RIG_TAIL));
+    assert_null(strstr(got, "content-length: 4"));
     rig_deinit(&r);
 }
 
@@ -157,7 +162,7 @@ int main(void)
         cmocka_unit_test(test_binary_calls_get_trailers_as_a_frame),
         cmocka_unit_test(test_text_calls_are_base64_both_ways),
         cmocka_unit_test(test_bad_base64_is_refused),
-        cmocka_unit_test(test_other_requests_and_responses_are_left_alone),
+        cmocka_unit_test(test_other_requests_are_left_alone_and_other_responses_explained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ static void test_escapes_are_canonical_and_the_query_is_not_touched(void **state
     struct weir_path_rules rules = {.normalize = true};
     CHECK(rules, {"/%41%7e%2d", "/A~-"}, {"/%zz", "/%zz"}, {"/%", "/%"}, {"/%4", "/%4"}, {"/a%2Fb", "/a%2Fb"}, {"/a%2fb", "/a%2fb"},
           {"/a\\b\\..\\c", "/a/c"}, {"/%00", NULL}, {"/x%00y?z", NULL}, {"/a/../b?q=/../%41\\", "/b?q=/../%41\\"}, {"/%20", "/%20"},
-          {"/a<b>", "/a%3Cb%3E"}, {"/a?%00", "/a?%00"});
+          {"/a<b>", "/a%3Cb%3E"}, {"/a|b^[c]", "/a%7Cb%5E[c]"}, {"/a?%00", "/a?%00"});
 }
 static void test_slashes_are_merged_in_the_path_alone(void **state)
 {
