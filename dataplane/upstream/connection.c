@@ -124,7 +124,8 @@ static void run(struct weir_deferred *d)
         weir_transport_shutdown(c->transport);
     }
     if (c->state != WEIR_CONNECTION_DRAINING && !c->failed) return;
-    if (!c->failed && !is_done(c)) return;
+    /* Of a broken connection too a response that has come whole may wait for a slow reader. */
+    if (c->failed ? c->streams > 0 : !is_done(c)) return;
     /* An HTTP/2 server hears that nothing more comes (RFC 9113 6.8). */
     if (c->codec->kind == WEIR_CODEC_H2 && !c->failed && !c->eof) {
         weir_codec_shutdown(c->codec, true);

@@ -165,3 +165,30 @@ def test_an_upstream_that_reads_late(proxy, make_upstream, make_h2_upstream, dow
         go.set()
     assert answer.decode() == DIGEST
     memory.check()
+
+
+def test_a_whole_response_outlives_its_broken_connection(start_weir, make_h2_upstream):
+    """The response has come before the upstream breaks the protocol; the client reads it later."""
+    body = PIECE * 100
+
+    def handler(stream):
+        stream.read_all()
+        stream.send_headers([(":status", "200")])
+        stream.send(body, end=True)
+        stream.peer.send_raw(b"\0\0\1\6\0\0\0\0\0x")  # a PING of one byte: RFC 9113 6.7
+        broken.set()
+
+    broken = threading.Event()
+    port = free_port()
+    cluster = config.cluster("up", make_h2_upstream(handler).port)
+    cluster["typed_extension_protocol_options"] = config.protocol_options(explicit_http_config={
+        "http2_protocol_options": {"initial_stream_window_size": 2**24, "initial_connection_window_size": 2**24}})
+    weir = start_weir(config.bootstrap(
+        [config.listener(port, config.hcm([config.virtual_host(config.route("up"))]), per_connection_buffer_limit_bytes=LIMIT)],
+        [cluster]))
+    with http1.Client(port, receive_buffer=65536) as client:
+        client.send_request()
+        assert client.read_response_head().status == 200
+        assert broken.wait(60)
+        weir.wait_stat("cluster.up.upstream_cx_protocol_error", 1)
+        assert client.read_until(b"\r\n0\r\n\r\n").count(PIECE[:64]) >= 100
