@@ -268,7 +268,10 @@ class Client(Peer):
         """A whole exchange: returns the stream, with .status, .headers, .body and .trailers."""
         stream = self.open(method, path, headers, end=body is None, **options)
         if body is not None:
-            stream.send(body, end=True)
+            try:
+                stream.send(body, end=True)
+            except h2.exceptions.StreamClosedError:
+                pass  # answered before the body was wanted: RST_STREAM(NO_ERROR) after the whole answer (RFC 9113 8.1)
         stream.wait_headers()
         stream.body = stream.read_all()
         return stream
