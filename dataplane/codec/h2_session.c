@@ -165,6 +165,8 @@ void weir_h2_stream_free(struct weir_h2_session *s, struct weir_h2_stream *st)
     s->capacity_changed = !s->base.server;
     if (s->base.stats != NULL) weir_stat_add(s->base.stats, WEIR_H2_STAT_STREAMS_ACTIVE, -1);
     weir_buffer_deinit(&st->tx);
+    weir_arena_destroy(st->own_arena);
+    st->own_arena = NULL;
     if (s->busy != 0)
         weir_list_push_back(&s->graves, &st->node);
     else
@@ -358,6 +360,18 @@ static uint32_t reset_code(bool server, enum weir_reset reason)
     }
 }
 
+/* The owner's arena may go with the owner. */
+static void keep_trailers(struct weir_h2_stream *st)
+{
+    const struct weir_headers *theirs = st->tx_trailers;
+    if (theirs == NULL) return;
+    st->own_arena = weir_arena_create();
+    st->tx_trailers = WEIR_NEW(st->own_arena, struct weir_headers, 1);
+    weir_headers_init(st->tx_trailers, st->own_arena);
+    for (uint32_t i = 0; i < theirs->count; i++)
+        weir_headers_add_copy(st->tx_trailers, theirs->at[i].name, theirs->at[i].value);
+}
+
 void weir_h2_reset(struct weir_codec_stream *cs, enum weir_reset reason)
 {
     struct weir_h2_stream *st = weir_h2_stream_of(cs);
@@ -365,6 +379,7 @@ void weir_h2_reset(struct weir_codec_stream *cs, enum weir_reset reason)
     weir_h2_stream_orphan(s, st);
     if (reason == WEIR_RESET_NONE && s->base.server && st->tx_end) {
         st->reset_after_end = true;
+        keep_trailers(st);
         if (st->tx_end_left && !st->rx_end && !st->end_with_head) weir_h2_stream_rst(s, st, NGHTTP2_NO_ERROR);
     } else {
         weir_buffer_deinit(&st->tx);

@@ -54,7 +54,8 @@ struct weir_h2_stream {
 
     /* To send. */
     struct weir_buffer tx;
-    struct weir_headers *tx_trailers; /* copies in the arena */
+    struct weir_headers *tx_trailers; /* copies in the arena; of an orphan in `own_arena` */
+    struct weir_arena *own_arena;     /* NULL unless an orphan has trailers to send */
     struct weir_headers *waiting;     /* client: headers that wait for the peer's SETTINGS */
     struct weir_str protocol;         /* client: of an extended CONNECT */
     enum weir_tunnel tunnel;          /* what the request asked for */

@@ -147,25 +147,36 @@ static uint64_t run_plain(uint64_t seed, const struct traffic_options *o)
     return run_end(&r);
 }
 
+/* So many seeds of a kind; WEIR_SIM_SEEDS=N runs N times as many, WEIR_SIM_SEED=N that one alone. */
+static void run_seeds(uint64_t first, uint64_t count, const struct traffic_options *o, uint64_t (*run)(uint64_t, const struct traffic_options *))
+{
+    const char *factor = getenv("WEIR_SIM_SEEDS"), *one = getenv("WEIR_SIM_SEED");
+    if (one != NULL) {
+        first = strtoull(one, NULL, 10);
+        count = 1;
+    } else if (factor != NULL) {
+        count *= strtoull(factor, NULL, 10);
+    }
+    for (uint64_t seed = first; seed < first + count; seed++)
+        (void)run(seed, o);
+}
+
 static void test_every_pairing_carries_every_byte(void **state)
 {
     (void)state;
-    for (uint64_t seed = 0; seed < 60; seed++)
-        (void)run_plain(seed, &(struct traffic_options){.body_max = 200000});
+    run_seeds(0, 60, &(struct traffic_options){.body_max = 200000}, run_plain);
 }
 
 static void test_what_policy_allows_to_succeed_succeeds(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1000; seed < 1060; seed++)
-        (void)run_plain(seed, &(struct traffic_options){.faults = true, .body_max = 50000});
+    run_seeds(100000, 60, &(struct traffic_options){.faults = true, .body_max = 50000}, run_plain);
 }
 
 static void test_clients_that_go_leave_nothing_behind(void **state)
 {
     (void)state;
-    for (uint64_t seed = 2000; seed < 2060; seed++)
-        (void)run_plain(seed, &(struct traffic_options){.faults = true, .client_faults = true, .body_max = 100000});
+    run_seeds(200000, 60, &(struct traffic_options){.faults = true, .client_faults = true, .body_max = 100000}, run_plain);
 }
 
 static void test_the_same_seed_is_the_same_run(void **state)

@@ -76,6 +76,7 @@ struct sim *sim_create(uint64_t seed)
     s->factory.connect = sim_net_connect;
     s->network = (struct sim_network){.latency_min_ns = 10000, .latency_max_ns = 2 * SIM_MS, .window_bytes = 65536};
     weir_list_init(&s->listeners);
+    s->log = getenv("WEIR_SIM_LOG") != NULL;
     s->worker = sim_add_worker(s, 0, 1);
     return s;
 }

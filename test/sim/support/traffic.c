@@ -11,6 +11,8 @@
 
 #include "dataplane/base/str.h"
 
+#define NEWS_NS (100 * (uint64_t)SIM_MS) /* more than a piece on its way can take */
+#define PAUSES_MAX 5
 #define QUEUED_MAX 200000u /* a sender waits while so much of its body is queued */
 
 /* ---- plans ---- */
@@ -61,6 +63,10 @@ static void plan_make(struct plan *p, struct weir_random *r, const struct traffi
     p->slow = chance(r, 20);
     p->early = chance(r, 5);
     plan_faults(p, r, o);
+    if (p->fault != FAULT_CUT) return;
+    /* There must be something to cut off. */
+    p->response_bytes += 1000;
+    p->response_pieces++;
 }
 
 /* The byte at `at` of the body of an exchange. */
@@ -179,9 +185,10 @@ static void break_connection(struct serve *v, bool reset)
     struct connection *c = v->connection;
     struct traffic *t = v->exchange->traffic;
     t->breaks++;
+    t->last_break_ns = t->sim->worker->now_ns;
     for (struct weir_list *at = c->serves.next; at != &c->serves; at = at->next) {
         struct serve *other = WEIR_CONTAINER_OF(at, struct serve, node);
-        if (other != v) other->exchange->collateral++;
+        if (other != v && other->exchange != NULL) other->exchange->collateral++;
     }
     http_peer_break(c->peer, reset);
 }
@@ -191,6 +198,12 @@ static void serve_reset(struct serve *v, enum weir_reset reason)
     struct weir_codec_stream *s = v->s;
     weir_codec_stream_reset(s, reason);
     serve_gone(v);
+}
+
+/* The answer is whole and the request is not. An HTTP/1 upstream that did not announce the end of the connection reads on. */
+static void not_wanted(struct serve *v)
+{
+    if (!v->ended && v->s != NULL && v->connection->peer->h2) serve_reset(v, WEIR_RESET_NONE);
 }
 
 static void on_answer_piece(struct sim *s, void *ctx);
@@ -228,7 +241,7 @@ static void send_answer(struct serve *v)
         weir_headers_add_name(h, WEIR_STR("x-trailer"), number(v->arena, x->id));
         weir_codec_stream_send_trailers(v->s, h);
     }
-    if (!v->ended && v->s != NULL) serve_reset(v, WEIR_RESET_NONE);
+    not_wanted(v);
 }
 
 static void on_answer_piece(struct sim *s, void *ctx)
@@ -277,7 +290,7 @@ static void answer(struct serve *v)
         case FAULT_503:
             v->finished = true;
             send_head(v, 503, true);
-            if (!v->ended && v->s != NULL) serve_reset(v, WEIR_RESET_NONE);
+            not_wanted(v);
             return;
         case FAULT_SILENT: return;
         default: break;
@@ -331,7 +344,7 @@ static void serve_on_headers(void *ctx, struct weir_headers *h, bool end)
     if (v->connection->upstream->h2 != p->upstream_h2) v->exchange->request_wrong = true;
     v->sender = (struct sender){.bytes = p->response_bytes, .pieces = p->response_pieces};
     t->live_serves++;
-    sim_note(t->sim, "attempt", id, v->exchange->attempts);
+    sim_note(t->sim, "attempt", id, v->connection->peer->t->id);
     if (p->early) answer_later(v);
     if (end) request_ended(v);
 }
@@ -438,6 +451,7 @@ struct call { /* an exchange under way at its client */
     struct weir_arena *arena;
     uint32_t pending;
     struct sender sender;
+    uint32_t pauses;
     bool over, sent, paused;
 };
 
@@ -505,7 +519,8 @@ static void call_on_data(void *ctx, struct weir_buffer *data, bool end)
         x->received += data->bytes;
     }
     x->ended |= end;
-    if (!x->plan.slow || c->paused || end) return;
+    if (!x->plan.slow || c->paused || end || c->pauses == PAUSES_MAX) return;
+    c->pauses++;
     c->paused = true;
     weir_codec_stream_read_pause(c->s, true);
     call_later(c, weir_random_below(&c->client->traffic->sim->random, 100 * SIM_MS), on_unpause);
@@ -532,6 +547,7 @@ static void call_on_closed(void *ctx, enum weir_reset reason, struct weir_str de
 {
     struct call *c = ctx;
     (void)details;
+    sim_note(c->client->traffic->sim, "over", c->exchange->id, reason);
     call_gone(c);
     c->exchange->vanished |= c->peer->vanished;
     if (may_send_again(c, reason)) {
@@ -625,9 +641,12 @@ static void call_send(struct call *c)
     if (body && p->request_length) weir_headers_add(h, WEIR_H_CONTENT_LENGTH, number(c->arena, p->request_bytes));
     if (!x->started) {
         x->start_ns = c->client->traffic->sim->worker->now_ns;
-        x->breaks_at_start = c->client->traffic->breaks;
+        const struct traffic *t = x->traffic;
+        x->breaks_at_start = t->breaks;
+        x->after_break = t->breaks != 0 && x->start_ns - t->last_break_ns < NEWS_NS;
         if (p->client_fault != CLIENT_FINE) call_later(c, p->client_fault_ns, on_client_fault);
     }
+    sim_note(c->client->traffic->sim, "send", x->id, c->peer->t->id);
     x->started = true;
     x->sends++;
     c->client->traffic->live_clients++;
@@ -677,6 +696,7 @@ static void on_call_start(struct sim *s, void *ctx)
     (void)s;
     struct call *c = ctx;
     c->pending--;
+    sim_note(c->client->traffic->sim, "wants", c->exchange->id, 0);
     weir_list_push_back(&c->client->waiting, &c->node);
     client_go(c->client);
 }
@@ -743,7 +763,7 @@ static const char *judge(const struct exchange *x)
     if (good) return NULL;
     uint32_t fails = p->fault == FAULT_NONE ? 0 : p->fails;
     /* Others' broken connections may have taken it along, on HTTP/2 without the upstream knowing. */
-    bool disturbed = x->collateral != 0 || (p->upstream_h2 && x->traffic->breaks != x->breaks_at_start) || x->traffic->options.moved;
+    bool disturbed = x->collateral != 0 || (p->upstream_h2 && (x->after_break || x->traffic->breaks != x->breaks_at_start)) || x->traffic->options.moved;
     if (p->way == WAY_SHORT && x->end_ns - x->start_ns >= 500 * (uint64_t)SIM_MS && (x->status == 504 || x->reset)) return NULL;
     if (fails == 0 && !disturbed) return "was lost though nothing went wrong";
     if (p->fault == FAULT_CUT && fails != 0) return x->reset || !whole || x->status >= 500 ? NULL : "a cut answer passes for whole";
@@ -787,6 +807,7 @@ static void tell_live_serves(struct traffic *t, uint64_t seed)
             struct connection *c = WEIR_CONTAINER_OF(k, struct connection, node);
             for (struct weir_list *at = c->serves.next; at != &c->serves; at = at->next) {
                 const struct serve *v = WEIR_CONTAINER_OF(at, struct serve, node);
+                if (v->exchange == NULL) continue;
                 print_error("seed %llu: HTTP/%d upstream still has exchange %u (attempt %u, head %d, received %llu, end %d, sent %u)\n",
                             (unsigned long long)seed, u->h2 ? 2 : 1, v->exchange->id, v->exchange->attempts, v->headed,
                             (unsigned long long)v->received, v->ended, v->sender.sent);

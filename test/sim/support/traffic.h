@@ -59,6 +59,7 @@ struct exchange {
     bool started, done, head, ended, wrong, foreign, trailers, reset;
     bool vanished; /* its client broke the connection, for this or another exchange */
     uint64_t start_ns, end_ns, breaks_at_start;
+    bool after_break; /* a connection broke so shortly before that the proxy may not have heard of it */
 };
 
 struct traffic {
@@ -69,7 +70,7 @@ struct traffic {
     struct exchange *exchanges;
     uint32_t count, done;
     uint32_t live_clients, live_serves; /* streams */
-    uint64_t breaks;                    /* of connections, by upstreams */
+    uint64_t breaks, last_break_ns;     /* of connections, by upstreams */
     struct weir_list upstreams, clients;
 };
 

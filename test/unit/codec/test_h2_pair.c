@@ -311,6 +311,20 @@ static void test_an_answer_before_the_request_has_ended(void **state)
     assert_int_equal(p->server.codec->active_streams, 0);
 }
 
+static void test_trailers_of_an_answer_before_the_request_has_ended(void **state)
+{
+    struct pair *p = *state;
+    struct stream_record *r = request(p, false, GET);
+    go(p);
+    struct stream_record *s = p->server.streams[0];
+    assert_int_equal(send_headers(s, false, LIST(":status", "200")), WEIR_OK);
+    send_body(s, "some", false);
+    send_trailers(s, LIST("grpc-status", "8"));
+    stream_reset(s, WEIR_RESET_NONE);
+    go(p);
+    assert_string_equal(r->log.p, "H[:status=200]DT[grpc-status=8]!X(REMOTE_NO_ERROR)");
+}
+
 static void test_a_reset_before_anything_left(void **state)
 {
     struct pair *p = *state;
@@ -739,6 +753,7 @@ int main(void)
         T(test_a_connect_tunnel),
         T(test_resets_say_why),
         T(test_an_answer_before_the_request_has_ended),
+        T(test_trailers_of_an_answer_before_the_request_has_ended),
         T(test_a_reset_before_anything_left),
         T(test_a_server_drains_in_two_steps),
         T(test_streams_beyond_the_last_one_may_be_tried_again),

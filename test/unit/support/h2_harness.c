@@ -508,6 +508,9 @@ void stream_reset(struct stream_record *r, enum weir_reset reason)
     r->s = NULL;
     text_add(&r->log, "reset");
     weir_codec_stream_reset(s, reason);
+    weir_arena_destroy(r->arena); /* nothing of it may be used any more */
+    r->arena = NULL;
+    r->headers = NULL;
 }
 
 /* ---- bytes ---- */
