@@ -92,10 +92,12 @@ def test_upstream_reset_is_passed_on(proxy, origin):
     weir = proxy(origin.port)
     client = dial(weir)
     server = origin.accept()
+    client.sendall(b"x")
+    assert server.recv(1) == b"x"  # a reset before weir has seen the connection would be a failed connect
     reset(server)
     with pytest.raises(ConnectionResetError):
         client.recv(1)
-    assert line(weir).startswith("0 UR - 0 0 up")
+    assert line(weir).startswith("0 UR - 1 0 up")
 
 
 def test_refused_upstream(proxy, origin):
