@@ -1,0 +1,296 @@
+"""weir against the real Envoy: the same bootstrap, requests and upstreams must give the same answer, close, log line and stats."""
+
+import pytest
+
+from support import config, h2peer, parity, upstream
+from support.parity import h1, h2, raw
+from support.ports import free_port
+from support.weir import Weir
+
+pytestmark = pytest.mark.peers
+
+LOG = ("%REQ(:METHOD)% %PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% rx=%BYTES_RECEIVED% tx=%BYTES_SENT% "
+       "route=%ROUTE_NAME% cluster=%UPSTREAM_CLUSTER% attempts=%UPSTREAM_REQUEST_ATTEMPT_COUNT% "
+       "tf=%UPSTREAM_TRANSPORT_FAILURE_REASON% term=%CONNECTION_TERMINATION_DETAILS% xff=%REQ(X-FORWARDED-FOR)% "
+       "path=%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%\n")
+LISTENERS = ("edge", "inner", "filters")
+FILTERS = config.PREFIX + "filters.http."
+
+
+def added(name, value, action="APPEND_IF_EXISTS_OR_ADD"):
+    return {"header": {"key": name, "value": value}, "append_action": action}
+
+
+def named(route, name=None, **fields):
+    return {"name": name or route["match"].get("prefix", "r").strip("/"), **route, **fields}
+
+
+def redirect(prefix, **action):
+    return named({"match": {"prefix": prefix}, "redirect": action})
+
+
+def to(prefix, cluster="up", fields=None, **action):
+    return named(config.route(cluster, prefix, **action), **(fields or {}))
+
+
+def regex(pattern, substitution):
+    return {"pattern": {"regex": pattern}, "substitution": substitution}
+
+
+def routes():
+    retry = {"retry_on": "5xx,reset", "num_retries": 2, "retry_back_off": {"base_interval": "0.005s"}}
+    direct = config.direct_response
+    websocket = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
+    return [
+        named(direct(418, "teapot", "/d418")), named(direct(200, None, "/d200")), named(direct(204, None, "/d204")),
+        named(direct(503, None, "/d503")),
+        named(direct(200, "{}", "/dtype"), response_headers_to_add=[added("content-type", "application/json", "OVERWRITE_IF_EXISTS_OR_ADD")]),
+        redirect("/rhost", host_redirect="other.test"), redirect("/rhttps", https_redirect=True),
+        redirect("/rscheme", scheme_redirect="HTTPS", port_redirect=8443), redirect("/rport", port_redirect=8080),
+        redirect("/rpath", path_redirect="/new", response_code="FOUND"), redirect("/rquery", path_redirect="/new?z=1"),
+        redirect("/rstrip", path_redirect="/new", strip_query=True, response_code="SEE_OTHER"),
+        redirect("/rprefix/", prefix_rewrite="/p2/", response_code="TEMPORARY_REDIRECT"),
+        redirect("/rregex", regex_rewrite=regex("/rregex/(.*)", "/x/\\1"), response_code="PERMANENT_REDIRECT"),
+        named({"match": {"prefix": "/nonforward"}, "non_forwarding_action": {}}),
+        named({"match": {"prefix": "/byheader"}, "route": {"cluster_header": "x-cluster"}}),
+        to("/missing", "no-such"), to("/absent404", "no-such", cluster_not_found_response_code="NOT_FOUND"),
+        to("/refused", "refused"), to("/empty", "empty"), to("/h2/", "up2"),
+        to("/timeout", timeout="0.2s"), to("/idle", timeout="0s", idle_timeout="0.2s"),
+        to("/pertry", retry_policy={**retry, "num_retries": 1, "per_try_timeout": "0.2s"}),
+        to("/retry", retry_policy=retry), to("/connectretry", "refused", retry_policy={**retry, "retry_on": "connect-failure"}),
+        to("/prefix/", prefix_rewrite="/new/"), to("/regex", regex_rewrite=regex("^/regex/(.*)$", "/\\1/x")),
+        to("/host", host_rewrite_literal="literal.test", append_x_forwarded_host=True),
+        to("/byhostheader", host_rewrite_header="x-host"), to("/byhostpath", host_rewrite_path_regex=regex("^/byhostpath/(.+)$", "\\1")),
+        to("/ws", **websocket),
+        to("/headers", fields={
+            "request_headers_to_add": [added("x-add", "route"), added("x-old", "%REQ(x-old)%-%PROTOCOL%", "OVERWRITE_IF_EXISTS"),
+                                       added("x-if-absent", "r", "ADD_IF_ABSENT")],
+            "request_headers_to_remove": ["x-gone"], "response_headers_to_remove": ["x-up"],
+            "response_headers_to_add": [added("x-res", "route"), added("x-code", "%RESPONSE_CODE%")]}),
+        *[named({"match": {"prefix": f"/weighted{value}"}, "route": {"weighted_clusters": {
+            "runtime_key_prefix": f"weights{value}",
+            "clusters": [{"name": "up", "weight": 50}, {"name": "refused", "weight": 50}]}}}) for value in (0, 100)],
+        to("/up"),
+    ]
+
+
+def virtual_hosts():
+    connect = named({"match": {"connect_matcher": {}}, "route": {"cluster": "tunnel", "upgrade_configs": [
+        {"upgrade_type": "CONNECT", "connect_config": {}}]}}, "connect")
+    return [config.virtual_host(*routes(), name="a", domains=["a.test", "a.test:8080"], include_request_attempt_count=True,
+                                request_headers_to_add=[added("x-add", "vhost")], response_headers_to_add=[added("x-res", "vhost")]),
+            config.virtual_host(connect, name="c", domains=["c.test:443"]),
+            config.virtual_host(config.direct_response(200), name="tls", domains=["tls.test"], require_tls="ALL")]
+
+
+def http_filter(name, message, **fields):
+    return {"name": name, "typed_config": config.typed(FILTERS + message, **fields)}
+
+
+def filter_routes():
+    cors = {"allow_origin_string_match": [{"exact": "http://o.test"}], "allow_methods": "GET,PUT", "allow_headers": "x-a",
+            "max_age": "60", "expose_headers": "x-e", "allow_credentials": True}
+    limit = {"stat_prefix": "limit", "token_bucket": {"max_tokens": 1, "fill_interval": "3600s"},
+             "filter_enabled": {"default_value": {"numerator": 100}}, "filter_enforced": {"default_value": {"numerator": 100}}}
+    return [to("/cors", fields={"typed_per_filter_config": {"cors": config.typed(FILTERS + "cors.v3.CorsPolicy", **cors)}}),
+            to("/limit", fields={"typed_per_filter_config": {
+                "limit": config.typed(FILTERS + "local_ratelimit.v3.LocalRateLimit", **limit)}}),
+            to("/")]
+
+
+def http_filters():
+    return [http_filter("cors", "cors.v3.Cors"),
+            http_filter("limit", "local_ratelimit.v3.LocalRateLimit", stat_prefix="limit"),
+            http_filter("health", "health_check.v3.HealthCheck", pass_through_mode=False,
+                        headers=[{"name": ":path", "string_match": {"exact": "/healthz"}}]),
+            http_filter("buffer", "buffer.v3.Buffer", max_request_bytes=100),
+            http_filter("mutate", "header_mutation.v3.HeaderMutation", mutations={
+                "request_mutations": [{"append": added("x-mutated", "yes")}, {"remove": "x-gone"}],
+                "response_mutations": [{"append": added("x-answer", "yes")}]})]
+
+
+def manager(name, hosts, ports, log_path, filters=(), **fields):
+    log = config.file_access_log(log_path, LOG)
+    return config.listener(ports[name], config.hcm(
+        None, filters, route_config=config.route_config(*hosts, validate_clusters=False), stat_prefix=name, access_log=[log], delayed_close_timeout="0.05s",
+        upgrade_configs=[{"upgrade_type": "CONNECT"}], **fields), name=name)
+
+
+def bootstrap(up, up2, tunnel, refused):
+    def make(ports, log_path):
+        inner = [config.virtual_host(to("/"), request_headers_to_add=[added("x-level", "vhost")])]
+        return config.bootstrap(
+            [manager("edge", virtual_hosts(), ports, log_path, use_remote_address=True, normalize_path=True, merge_slashes=True),
+             manager("inner", inner, ports, log_path, use_remote_address=False, path_with_escaped_slashes_action="REJECT_REQUEST"),
+             manager("filters", [config.virtual_host(*filter_routes())], ports, log_path, http_filters())],
+            [config.cluster("up", up), config.cluster("up2", up2, http2=True), config.cluster("tunnel", tunnel),
+             config.cluster("refused", refused), config.cluster("empty")],
+            layered_runtime={"layers": [{"name": "static", "static_layer": {
+                "weights0.up": 0, "weights0.refused": 100, "weights100.up": 100, "weights100.refused": 0}}]})
+    return make
+
+
+def behave(request, connection):
+    """What x-behave asks for; otherwise the request as it came is the body."""
+    asked, attempt = request.get("x-behave", ""), int(request.get("x-envoy-attempt-count", 1))
+    if asked == "continue":
+        connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+    if request.get("upgrade") and asked != "refuse":
+        connection.send(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n")
+        connection.send(connection.read_exactly(4))
+        connection.keep = False
+        return
+    body = connection.read_body(request)
+    if asked in ("fin", "rst"):
+        connection.keep = False
+        return connection.reset() if asked == "rst" else None
+    if asked in RAW:
+        connection.send(RAW[asked])
+        connection.keep = asked == "trailers"
+    elif asked == "silent":
+        connection.fill()
+        connection.keep = False
+    elif asked == "always503" or asked == "first503" and attempt == 1:
+        connection.reply(503, body=b"down", reason="Service Unavailable")
+    elif asked == "chunked":
+        connection.reply_chunked([b"one", b"two"], headers={"x-up": "1"})
+    elif request.method == "HEAD":
+        connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")
+    else:
+        lines = sorted(parity.own_address(f"{name}: {value}") for name, value in request.headers)
+        connection.reply(headers={"x-up": "1"}, body="\n".join([request.start, *lines, ""]).encode() + body)
+
+
+RAW = {
+    "garbage": b"this is not HTTP\r\n\r\n",
+    "halfbody": b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n0123456789",
+    "halfhead": b"HTTP/1.1 200 OK\r\ncontent-le",
+    "badchunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\na\r\n0123456789\r\nzz\r\n",
+    "untilclose": b"HTTP/1.1 200 OK\r\n\r\n0123456789",
+    "trailers": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-trailer: t\r\n\r\n",
+}
+
+
+def tunnelled(request, connection):
+    """What comes through a CONNECT tunnel is the client's own bytes: here again a request."""
+    connection.reply(400)
+
+
+ORIGIN = "origin: http://o.test"
+GRPC_PATHS = ("/d418", "/d200", "/d503", "/rhost", "/none", "/missing", "/absent404", "/refused", "/empty", "/up")
+REDIRECTS = ("/rhost/x?q=1", "/rhttps/x?q=1", "/rscheme/x", "/rport/x", "/rpath?q=1", "/rquery?q=1", "/rstrip?q=1", "/rprefix/x?q=1",
+             "/rregex/x?q=1")
+CASES = {
+    **{f"direct {path} {method}": h1(path, method=method)
+       for path in ("/d418", "/d200", "/d204", "/d503", "/dtype") for method in ("GET", "HEAD")},
+    **{f"redirect {path}": h1(path) for path in REDIRECTS}, **{f"redirect h2 {path}": h2(path) for path in REDIRECTS[:2]},
+    "redirect host with port": h1("/rhttps/x", host="a.test:8080"), "require_tls": h1("/a?x=1", host="tls.test"),
+    **{f"grpc h2 {path}": h2(path, grpc=True) for path in GRPC_PATHS},
+    "no route": h1("/none"), "no route HEAD": h1("/none", method="HEAD"), "no route h2": h2("/none"),
+    "no route with body": h1("/none", method="POST", body=b"abc"), "no virtual host": h1("/", host="z.test"),
+    "non-forwarding": h1("/nonforward"), "cluster header absent": h1("/byheader"), "cluster header": h1("/byheader", "x-cluster: up"),
+    "cluster missing": h1("/missing"), "cluster missing 404": h1("/absent404"), "no endpoints": h1("/empty"),
+    "refused": h1("/refused"), "refused h2": h2("/refused"), "refused, retried": h1("/connectretry"),
+    **{f"upstream {asked}": h1("/up", f"x-behave: {asked}") for asked in ("fin", "rst", *RAW, "chunked", "always503")},
+    **{f"upstream {asked} h2": h2("/up", f"x-behave: {asked}") for asked in ("fin", "garbage", "halfbody", "badchunk", "trailers")},
+    "route timeout": h1("/timeout", "x-behave: silent"), "route timeout h2": h2("/timeout", "x-behave: silent"),
+    "route idle timeout": h1("/idle", "x-behave: silent"), "per-try timeout": h1("/pertry", "x-behave: silent"),
+    **{f"retry {asked}": h1("/retry", f"x-behave: {asked}") for asked in ("always503", "fin", "first503")},
+    "expect": h1("/up", "expect: 100-continue", method="POST", body=b"abc"),
+    "upstream 100": h1("/up", "x-behave: continue", method="POST", body=b"abc"),
+    "expect other": h1("/up", "expect: nonsense"), "HEAD": h1("/up", method="HEAD"), "GET h2": h2("/up/x?y=1"),
+    "http2 both sides": h2("/h2/x"), "http2 upstream": h1("/h2/x"), "POST h2": h2("/up", method="POST", body=b"abc"),
+    "chunked request": raw(b"POST /up HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+    "request trailers": raw(b"POST /up HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-t: 1\r\n\r\n"),
+    "pipelined": raw(b"GET /d200 HTTP/1.1\r\nhost: a.test\r\n\r\nGET /d418 HTTP/1.1\r\nhost: a.test\r\n\r\n", ("GET", "GET"), logs=2),
+    "websocket": h1("/ws", "connection: Upgrade", "upgrade: websocket"),
+    "websocket refused by upstream": h1("/ws", "connection: Upgrade", "upgrade: websocket", "x-behave: refuse"),
+    "upgrade not allowed": h1("/up", "connection: Upgrade", "upgrade: websocket"),
+    "connect not routed": h1("a.test:443", method="CONNECT", host="a.test:443"),
+    "connect": h1("c.test:443", method="CONNECT", host="c.test:443"),
+    "client x-envoy headers": h1("/up", "x-envoy-internal: true", "x-envoy-upstream-rq-timeout-ms: 1", "x-envoy-max-retries: 3",
+                                 "x-envoy-retry-on: 5xx", "x-envoy-expected-rq-timeout-ms: 5", "x-envoy-original-path: /p",
+                                 "x-envoy-force-trace: 1", "x-envoy-decorator-operation: o", "x-envoy-ip-tags: t"),
+    "hop-by-hop headers": h1("/up", "connection: keep-alive, x-hop", "x-hop: 1", "keep-alive: 1", "te: trailers", "proxy-connection: a"),
+    **{f"forwarded {listener} {index}": h1("/up", *lines, listener=listener) for listener in ("edge", "inner")
+       for index, lines in enumerate(([], ["x-forwarded-for: 1.2.3.4"], ["x-forwarded-for: 1.2.3.4, 10.0.0.1", "x-forwarded-proto: https"],
+                                      ["x-request-id: mine"], ["x-forwarded-proto: nonsense"], ["x-envoy-internal: true"],
+                                      ["x-forwarded-host: h", "x-envoy-external-address: 9.9.9.9"]))},
+    **{f"path {path}": h1(path) for path in ("/up/../up/./a", "//up//a", "/up/%2e%2e/up/b", "/up/%41", "/up/a%2Fb", "/../../up", "/up/a?b=../c")},
+    **{f"path inner {path}": h1(path, listener="inner") for path in ("/up/../a", "//a", "/a%2Fb", "/a%5Cb", "/a#f")},
+    "rewrite prefix": h1("/prefix/a?b=c"), "rewrite regex": h1("/regex/a?b=c"), "rewrite host": h1("/host"),
+    "rewrite host of header": h1("/byhostheader", "x-host: h.test"), "rewrite host of path": h1("/byhostpath/h.test"),
+    "header rules": h1("/headers", "x-old: 1", "x-gone: 1", "x-if-absent: mine"), "header rules h2": h2("/headers", "x-gone: 1"),
+    "weighted runtime 0": h1("/weighted0"), "weighted runtime 100": h1("/weighted100"),
+    "cors preflight": h1("/cors", ORIGIN, "access-control-request-method: GET", method="OPTIONS", listener="filters"),
+    "cors request": h1("/cors", ORIGIN, listener="filters"), "cors other origin": h1("/cors", "origin: http://x.test", listener="filters"),
+    "header mutation": h1("/up", "x-gone: 1", listener="filters"), "health check": h1("/healthz", listener="filters"),
+    "buffer over": h1("/up", method="POST", body=b"x" * 200, listener="filters"),
+    "buffer within": h1("/up", method="POST", body=b"x" * 50, listener="filters"),
+    "rate limit": raw(b"GET /limit HTTP/1.1\r\nhost: a.test\r\n\r\n" * 2, ("GET", "GET"), logs=2, listener="filters"),
+    "HTTP/1.0": h1("/up", version="1.0"), "no host": h1("/up", host=None), "absolute URI": h1("http://a.test/up"),
+    "connection close": h1("/up", "connection: close"), "version 2.0 in text": h1("/up", version="2.0"),
+    "no HTTP": raw(b"nonsense\r\n\r\n"), "blank in name": h1("/up", "x y: 1"),
+    "blank before colon": h1("/up", "x : 1"), "NUL in value": h1("/up", "x: a\0b"),
+    "two lengths": h1("/up", "content-length: 1", "content-length: 2", method="POST"),
+    "length and chunked": h1("/up", "content-length: 1", "transfer-encoding: chunked", method="POST"),
+    "bad length": h1("/up", "content-length: x", method="POST"), "unknown coding": h1("/up", "transfer-encoding: x", method="POST"),
+    "bad chunk": raw(b"POST /up HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"),
+    "large header": h1("/up", "x: " + "a" * 70000),
+}
+
+# Found and not mended yet; none of them is a choice of docs/differences.md. (case, aspect): what weir does otherwise.
+DIFFERENCES = {
+    ("grpc h2 /missing", "log"): "the log names a cluster that is missing",
+    ("grpc h2 /absent404", "log"): "the log names a cluster that is missing",
+    ("cluster missing", "log"): "the log names a cluster that is missing",
+    ("cluster missing 404", "log"): "the log names a cluster that is missing",
+    ("grpc h2 /empty", "log"): "attempts are 0, not 1, where no host can be chosen",
+    ("no endpoints", "log"): "attempts are 0, not 1, where no host can be chosen",
+    ("grpc h2 /refused", "log"): "which of body and refusal comes first differs from run to run",
+    ("grpc h2 /refused", "stats"): "which of body and refusal comes first differs from run to run",
+    ("upstream badchunk", "answer"): "data before a bad chunk size of the same packet is passed on",
+    ("upstream badchunk", "log"): "data before a bad chunk size of the same packet is passed on",
+    ("upstream badchunk h2", "answer"): "data before a bad chunk size of the same packet is passed on",
+    ("upstream badchunk h2", "log"): "data before a bad chunk size of the same packet is passed on",
+    ("expect", "stats"): "an own 100 is not counted as a response",
+    ("websocket", "log"): "the upstream's end of a tunnel is a good end",
+    ("websocket", "stats"): "the upstream's end of a tunnel is a good end",
+    ("connect", "log"): "the client's end of a tunnel is a good end",
+    ("connect", "stats"): "the client's end of a tunnel is a good end",
+    ("websocket refused by upstream", "stats"): "the refusal of an upgrade is counted for the cluster",
+    ("path inner /a%2Fb", "log"): "a refused path is logged as sent, not unescaped",
+    ("path inner /a%5Cb", "log"): "a refused path is logged as sent, not unescaped",
+    ("cors preflight", "answer"): "no access-control-expose-headers to a preflight",
+    ("buffer over", "answer"): "a body over the buffer's limit that has come whole keeps the connection",
+    ("buffer over", "close"): "a body over the buffer's limit that has come whole keeps the connection",
+    ("buffer over", "stats"): "a body over the buffer's limit that has come whole keeps the connection",
+}
+
+# Both fail to answer these alike, which is what is compared.
+UNANSWERED = set()
+
+
+@pytest.fixture(scope="module")
+def pair(real_envoy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parity")
+    with upstream.Upstream(behave) as up, h2peer.Upstream() as up2, upstream.Upstream(tunnelled) as tunnel:
+        make = bootstrap(up.port, up2.port, tunnel.port, free_port())
+        sides = []
+        try:
+            sides.append(parity.Side("weir", make, LISTENERS, folder, lambda b: Weir(b, folder, concurrency=1)))
+            sides.append(parity.Side("envoy", make, LISTENERS, folder, lambda b: parity.RealEnvoy(real_envoy, b, folder)))
+            for side in sides:
+                side.program.start()
+            yield parity.Pair(*sides)
+        finally:
+            for side in reversed(sides):
+                side.program.stop()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weir_does_as_envoy_does(pair, name):
+    found, answered = pair.compare(CASES[name])
+    assert answered or name in UNANSWERED, "neither answered: nothing was compared"
+    unexpected = {aspect: text for aspect, text in found.items() if (name, aspect) not in DIFFERENCES}
+    assert not unexpected, "\n".join(f"{aspect}: {text}" for aspect, text in unexpected.items())
