@@ -13,10 +13,10 @@ if not process.binary("weir").exists():
     pytest.skip("weir is not built", allow_module_level=True)
 
 PIECE = bytes(range(256)) * 256  # 64 KiB
-PIECES = 1600  # 100 MiB
+PIECES = 3200  # 200 MiB
 LIMIT = 256 * 1024
 DIGEST = hashlib.sha256(PIECE * PIECES).hexdigest()
-GROWTH_KIB_MAX = 24 * 1024  # buffers on both sides, the kernel's not counted; a body held whole would be 100 MiB
+GROWTH_KIB_MAX = 8 * 1024  # buffers on both sides, the kernel's not counted; a body held whole would be 200 MiB
 
 
 def rss_kib(weir):
