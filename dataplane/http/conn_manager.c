@@ -507,9 +507,8 @@ static void on_drain(struct weir_connection *base)
     struct weir_http_connection *c = weir_connection_state(base);
     bool at_rest = c->stream_count == 0 && (c->codec == NULL || weir_codec_idle(c->codec));
     if (at_rest && !c->draining && request_may_be_coming(c)) {
-        c->draining = true;
-        if (c->codec != NULL) weir_codec_shutdown(c->codec, false);
-        c->drain_due_ms = c->worker->timers.clock_ms + FIRST_REQUEST_MS;
+        /* Its answer draws the close (weir_http_connection_response_begins); may be asked for more than once. */
+        if (c->drain_due_ms == 0) c->drain_due_ms = c->worker->timers.clock_ms + FIRST_REQUEST_MS;
         arm_timer(c);
     } else if (at_rest) {
         c->closing = true;

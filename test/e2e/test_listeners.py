@@ -171,13 +171,7 @@ def test_changed_certificate_drains_old_connections(lds, authority):
     client = http1.Client(port, tls=context)
     assert ask(client) == "old"
     served.write([listener(second, "new")])
-
-    def renewed():
-        try:
-            return http1.get(port, tls=context).body == b"new"
-        except http1.Closed:
-            return False  # an immediate drain may meet a connection whose handshake began under the old chain
-    wait_until(renewed, "the new certificate")
+    wait_until(lambda: http1.get(port, tls=context).body == b"new", "the new certificate")
     client.expect_closed()  # it was idle
     client.close()
 
@@ -243,6 +237,19 @@ def test_sigterm_ends_idle_connections_at_once_and_busy_ones_after_their_answer(
     assert weir.wait_exit() == 0
     idle.close()
     busy.close()
+
+
+def test_a_client_that_has_just_connected_is_answered_while_draining(start_weir):
+    port = free_port()
+    weir = start_weir(config.bootstrap([config.listener(port, saying("in time"))]))
+    with http1.Client(port) as client:
+        weir.wait_stat(f"listener.127.0.0.1_{port}.downstream_cx_active", 1)
+        weir.send_signal(signal.SIGTERM)
+        wait_until(lambda: refuses(port), "the end of the port")
+        response = client.request("GET", "/")
+        assert (response.body, response.get("connection")) == (b"in time", "close")
+        client.expect_closed()
+    assert weir.wait_exit() == 0
 
 
 def test_sigterm_cuts_what_outlives_the_drain_time(start_weir, make_upstream):
