@@ -66,6 +66,7 @@ struct weir_request {
     const struct weir_address *downstream_direct_remote; /* the TCP peer */
     struct weir_address downstream_remote;               /* the trusted client, after x-forwarded-for */
     const struct weir_address *downstream_local;
+    bool downstream_local_restored; /* it is the original destination of a redirected connection */
     const struct weir_tls_info *tls; /* downstream */
     uint64_t connection_id;
     struct weir_str requested_server_name;

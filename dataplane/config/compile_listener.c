@@ -41,7 +41,8 @@ static enum weir_err compile_socket(struct weir_compile *c, const pb_listener *p
     else
         o->ipv4_compat = a->socket_address->ipv4_compat;
     o->backlog = pb->tcp_backlog_size != NULL ? pb->tcp_backlog_size->value : 0;
-    o->bind_to_port = pb->bind_to_port == NULL || pb->bind_to_port->value;
+    o->bind_to_port = (pb->bind_to_port == NULL || pb->bind_to_port->value) &&
+                      (pb->deprecated_v1 == NULL || pb->deprecated_v1->bind_to_port == NULL || pb->deprecated_v1->bind_to_port->value);
     o->reuse_port = pb->enable_reuse_port == NULL || pb->enable_reuse_port->value;
     o->freebind = pb->freebind != NULL && pb->freebind->value;
     o->transparent = pb->transparent != NULL && pb->transparent->value;
@@ -101,6 +102,8 @@ static enum weir_err compile_listener_filters(struct weir_compile *c, const pb_l
             const pb_proxy_protocol_filter *p = (const pb_proxy_protocol_filter *)(const void *)m;
             out->proxy_protocol = true;
             out->proxy_protocol_optional = p->allow_requests_without_proxy_protocol;
+        } else if (m->descriptor == &pb_original_dst_filter_type) {
+            out->original_dst = true;
         } else {
             return weir_reject(c, "typed_config", "Didn't find a registered implementation for '%.100s' with type URL: '%s'",
                                pb->listener_filters[i]->name, m->descriptor->name);
@@ -306,6 +309,7 @@ static enum weir_err compile(struct weir_compile *c, const pb_listener *pb, stru
     if (out->accepts_per_event > WEIR_ACCEPTS_PER_TURN) out->accepts_per_event = WEIR_ACCEPTS_PER_TURN;
     out->listener_filters_timeout_ms = weir_duration_ms(pb->listener_filters_timeout, LISTENER_FILTERS_TIMEOUT_MS_DEFAULT);
     out->continue_on_listener_filters_timeout = pb->continue_on_listener_filters_timeout;
+    out->use_original_dst = out->original_dst = pb->use_original_dst != NULL && pb->use_original_dst->value;
     enum weir_err err = compile_socket(c, pb, out);
     if (err != WEIR_OK) return err;
     name_stats(c, pb, out);

@@ -73,14 +73,15 @@ static bool needs_met(struct weir_publisher *p, const struct weir_resource *conf
     return true;
 }
 
-/* Two listeners on one address would share its connections: SO_REUSEPORT lets both bind. */
+/* Two listeners on one address would share its connections: SO_REUSEPORT lets both bind, and a connection that is handed over
+ * to the address has to find one. */
 static enum weir_err address_is_free(const struct entry *e, const struct weir_listener_config *config, struct weir_error *error)
 {
     size_t at = 0;
     struct weir_str name;
     void *value;
     const struct weir_address *a = &config->socket.address;
-    if (!config->socket.bind_to_port || (weir_address_is_ip(a) && weir_address_port(a) == 0)) return WEIR_OK;
+    if (weir_address_is_ip(a) && weir_address_port(a) == 0) return WEIR_OK;
     while (weir_map_next(&e->publisher->records[WEIR_LISTENERS], &at, &name, &value)) {
         const struct entry *other = ((const struct weir_record *)value)->entry;
         if (other == NULL || other == e || other->sockets == NULL) continue;

@@ -33,6 +33,7 @@ struct weir_stream *weir_stream_create(struct weir_http_connection *c, struct we
     r->downstream_direct_remote = &t->remote;
     r->downstream_remote = t->remote;
     r->downstream_local = &t->local;
+    r->downstream_local_restored = t->local_restored;
     r->tls = t->tls;
     r->connection_id = t->id;
     r->requested_server_name = c->base->server_name;

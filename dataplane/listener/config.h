@@ -63,6 +63,8 @@ struct weir_listener_config {
     uint32_t traffic_direction;
     uint32_t accepts_per_event; /* WEIR_ACCEPTS_PER_TURN where nothing is said */
     /* Before a chain is chosen. */
+    bool original_dst;     /* the address that a redirected connection was made to is its local one */
+    bool use_original_dst; /* ... and the listener of that address takes it over, where there is one */
     bool inspect_tls, inspect_http, proxy_protocol, proxy_protocol_optional;
     uint64_t listener_filters_timeout_ms; /* 0: none */
     bool continue_on_listener_filters_timeout;

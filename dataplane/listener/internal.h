@@ -5,6 +5,7 @@
 #include "dataplane/listener/listener.h"
 
 struct weir_watch;
+#define WEIR_LISTENER_KEY_BYTES 19 /* an IP address with port */
 
 /* A filter chain on this worker. Referenced by its listener while the present version has it, and by its connections. */
 struct weir_listener_chain {
@@ -54,12 +55,19 @@ struct weir_listener {
     struct weir_stats *stats_set, *worker_stats_set;
     bool stopped;
     struct weir_drain drain; /* of every present and future chain */
+    char key[WEIR_LISTENER_KEY_BYTES]; /* hand_over.c's; zeros: a Unix socket */
     struct weir_mail *gone;
     struct weir_worker *gone_to;
     struct weir_shutdown *shutdown;
     struct weir_dead dead;
 };
 void weir_listener_ended_one(struct weir_listener *l); /* a connection or an opening: frees a stopped listener after the last */
+
+/* hand_over.c: begins and ends to be found by address; the latest of an address is found. */
+void weir_listener_reachable(struct weir_listener *l);
+void weir_listener_unreachable(struct weir_listener *l);
+/* The listener of an address, else of the wildcard address with its port. NULL: none. */
+struct weir_listener *weir_listener_at(struct weir_worker *w, const struct weir_address *a);
 
 /* An accepted socket on its way to a filter chain. opening.c */
 void weir_opening_start(struct weir_listener *l, int fd, const struct weir_address *remote);

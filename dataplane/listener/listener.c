@@ -152,6 +152,7 @@ struct weir_listener *weir_listener_start(struct weir_worker *w, struct weir_lis
     take_chains(l, 0, true);
     l->next = w->snapshot.listeners;
     w->snapshot.listeners = l;
+    weir_listener_reachable(l);
     int fd = weir_listener_sockets_fd(s, w->index);
     if (fd < 0) return l;
     l->watch = weir_watch_create(w, fd, false, on_acceptable, l);
@@ -236,6 +237,7 @@ static void stop_accepting(struct weir_listener *l)
 {
     if (l->stopped) return;
     l->stopped = true;
+    weir_listener_unreachable(l);
     weir_timer_stop(&l->worker->timers, &l->pause);
     if (l->watch != NULL) {
         accept_some(l, UINT32_MAX);

@@ -15,7 +15,7 @@
  * last reference closes them and removes the path of a Unix socket. */
 struct weir_listener_sockets;
 /* Control thread. Binds and listens. Error: "cannot bind '127.0.0.1:80': Address already in use". A listener that is not bound
- * to its port (bind_to_port false) gets sockets that nothing arrives on. */
+ * to its port (bind_to_port false) gets none: connections are handed over to it by others. */
 enum weir_err weir_listener_sockets_open(const struct weir_listener_config *c, uint32_t worker_count, struct weir_error *e,
                                          struct weir_listener_sockets **out) WEIR_MUST_USE;
 struct weir_listener_sockets *weir_listener_sockets_acquire(struct weir_listener_sockets *s); /* any thread */

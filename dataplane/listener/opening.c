@@ -9,6 +9,7 @@
 #include "dataplane/listener/chain_match.h"
 #include "dataplane/listener/http_peek.h"
 #include "dataplane/listener/internal.h"
+#include "dataplane/listener/original_dst.h"
 #include "dataplane/listener/proxy_protocol.h"
 #include "dataplane/transport/hello.h"
 #include "dataplane/transport/raw.h"
@@ -22,7 +23,8 @@ struct weir_opening {
     struct weir_slice bytes; /* all that came so far, after the PROXY header */
     struct weir_address direct;
     uint64_t start_ns;
-    bool proxied; /* the PROXY header is done with */
+    bool proxied;     /* the PROXY header is done with */
+    bool handed_over; /* by another listener: it stays here */
     bool over;
 };
 /* What peeking found. */
@@ -95,8 +97,25 @@ static struct weir_listener_chain *choose(struct weir_listener *l, const struct 
     return i == WEIR_CHAIN_NONE ? NULL : l->chains[i];
 }
 
-static void go_on(struct weir_listener *l, struct weir_transport *t, const struct weir_address *direct, const struct found *f, uint64_t start_ns)
+/* The listener of the original destination, where this one leaves connections to it. */
+static struct weir_listener *destination_of(struct weir_listener *l, const struct weir_transport *t, bool handed_over)
 {
+    if (handed_over || !l->config->use_original_dst || !t->local_restored) return NULL;
+    struct weir_listener *to = weir_listener_at(l->worker, &t->local);
+    return to != l ? to : NULL;
+}
+
+static void begin(struct weir_listener *l, struct weir_transport *t, const struct weir_address *direct, uint64_t start_ns, bool handed_over);
+
+/* What was peeked at has been put back. */
+static void go_on(struct weir_listener *l, struct weir_transport *t, const struct weir_address *direct, const struct found *f, uint64_t start_ns,
+                  bool handed_over)
+{
+    struct weir_listener *to = destination_of(l, t, handed_over);
+    if (to != NULL) {
+        begin(to, t, direct, start_ns, true);
+        return;
+    }
     struct weir_listener_chain *chain = choose(l, t, direct != NULL ? direct : &t->remote, f);
     if (chain == NULL) {
         weir_listener_count(l, WEIR_LS_no_filter_chain_match, 1);
@@ -116,7 +135,8 @@ static void opening_done(struct weir_opening *o, const struct found *f)
         weir_raw_unread(o->transport, bytes);
     else if (bytes.block != NULL)
         weir_block_release(bytes.block);
-    go_on(o->listener, o->transport, weir_address_equal(&o->direct, &o->transport->remote, true) ? NULL : &o->direct, f, o->start_ns);
+    go_on(o->listener, o->transport, weir_address_equal(&o->direct, &o->transport->remote, true) ? NULL : &o->direct, f, o->start_ns,
+          o->handed_over);
     opening_end(o);
 }
 
@@ -134,6 +154,7 @@ static enum progress peek_proxy(struct weir_opening *o)
     o->bytes.n -= used;
     if (h.remote.length != 0) {
         o->transport->remote = h.remote;
+        o->transport->local_restored |= !weir_address_equal(&o->transport->local, &h.local, true);
         o->transport->local = h.local;
     }
     return READY;
@@ -252,7 +273,33 @@ void weir_listener_take(struct weir_listener *l, struct weir_transport *t)
     struct found f;
     assert(!l->config->inspect_tls && !l->config->inspect_http && !l->config->proxy_protocol);
     found_nothing(&f);
-    go_on(l, t, NULL, &f, l->worker->now_ns);
+    go_on(l, t, NULL, &f, l->worker->now_ns, false);
+}
+
+/* `direct`: the TCP peer, where the transport names another client; NULL: the transport's remote. */
+static void begin(struct weir_listener *l, struct weir_transport *t, const struct weir_address *direct, uint64_t start_ns, bool handed_over)
+{
+    const struct weir_listener_config *c = l->config;
+    if (!c->inspect_tls && !c->inspect_http && !c->proxy_protocol) {
+        struct found f;
+        found_nothing(&f);
+        go_on(l, t, direct, &f, start_ns, handed_over);
+        return;
+    }
+    struct weir_opening *o = calloc(1, sizeof(*o));
+    if (o == NULL) abort();
+    o->listener = l;
+    o->transport = t;
+    o->direct = direct != NULL ? *direct : t->remote;
+    o->start_ns = start_ns;
+    o->handed_over = handed_over;
+    o->timer.on_due = on_timeout;
+    weir_list_push_back(&l->opening, &o->node);
+    l->opening_count++;
+    weir_listener_count(l, WEIR_LS_downstream_pre_cx_active, 1);
+    weir_transport_attach(t, &opening_events, o);
+    weir_transport_read(t, true);
+    if (c->listener_filters_timeout_ms != 0) weir_timer_start(&l->worker->timers, &o->timer, c->listener_filters_timeout_ms);
 }
 
 void weir_opening_start(struct weir_listener *l, int fd, const struct weir_address *remote)
@@ -261,21 +308,6 @@ void weir_opening_start(struct weir_listener *l, int fd, const struct weir_addre
     const struct weir_listener_config *c = l->config;
     const struct weir_address *bound = weir_listener_sockets_address(l->sockets);
     struct weir_transport *t = weir_raw_accepted(l->worker, fd, weir_address_is_wildcard(bound) ? &unknown : bound, remote);
-    if (!c->inspect_tls && !c->inspect_http && !c->proxy_protocol) {
-        weir_listener_take(l, t);
-        return;
-    }
-    struct weir_opening *o = calloc(1, sizeof(*o));
-    if (o == NULL) abort();
-    o->listener = l;
-    o->transport = t;
-    o->direct = *remote;
-    o->start_ns = l->worker->now_ns;
-    o->timer.on_due = on_timeout;
-    weir_list_push_back(&l->opening, &o->node);
-    l->opening_count++;
-    weir_listener_count(l, WEIR_LS_downstream_pre_cx_active, 1);
-    weir_transport_attach(t, &opening_events, o);
-    weir_transport_read(t, true);
-    if (c->listener_filters_timeout_ms != 0) weir_timer_start(&l->worker->timers, &o->timer, c->listener_filters_timeout_ms);
+    if (c->original_dst) t->local_restored = weir_original_dst(fd, &t->local, bound, c->socket.transparent, &t->local);
+    begin(l, t, NULL, l->worker->now_ns, false);
 }

@@ -514,6 +514,7 @@ static void take_raw(struct weir_tls *t, struct weir_transport *raw)
 {
     t->raw = raw;
     t->t.local = raw->local;
+    t->t.local_restored = raw->local_restored;
     t->t.remote = raw->remote;
     t->t.id = raw->id;
 }

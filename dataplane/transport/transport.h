@@ -44,6 +44,7 @@ struct weir_transport {
     void *owner;
     struct weir_worker *worker;
     struct weir_address local, remote;
+    bool local_restored;             /* `local` is where the client wanted to go (original destination, PROXY header), not the socket's */
     const struct weir_tls_info *tls; /* filled once connected; NULL: cleartext */
     struct weir_str failure_reason;  /* %UPSTREAM_TRANSPORT_FAILURE_REASON%; empty when there is none */
     uint64_t id;

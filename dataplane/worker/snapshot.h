@@ -19,6 +19,7 @@ struct weir_snapshot {
     const struct weir_runtime *runtime; /* may be NULL */
     struct weir_pin *runtime_pin;
     struct weir_listener *listeners; /* linked */
+    struct weir_map listeners_by_address; /* listener/hand_over.c's */
 };
 static inline struct weir_cluster *weir_snapshot_cluster(const struct weir_snapshot *s, uint32_t slot)
 {

@@ -86,6 +86,22 @@ static void test_listener_has_envoys_defaults(void **state)
     drop(l);
 }
 
+static void test_listener_of_original_destinations(void **state)
+{
+    (void)state;
+    struct weir_listener_config *l = compile("{" ADDRESS ",'filter_chains':[{" ECHO "}],'listener_filters':[{'name':'o','typed_config':"
+                                             "{'@type':'type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst'}}]}");
+    if (l == NULL) fail_msg("%s", error.text);
+    assert_true(l->original_dst && l->socket.bind_to_port);
+    assert_false(l->use_original_dst);
+    drop(l);
+    l = compile("{" ADDRESS ",'use_original_dst':true,'deprecated_v1':{'bind_to_port':false},'filter_chains':[{" ECHO "}]}");
+    if (l == NULL) fail_msg("%s", error.text);
+    assert_true(l->original_dst && l->use_original_dst);
+    assert_false(l->socket.bind_to_port);
+    drop(l);
+}
+
 static void test_listener_takes_its_fields(void **state)
 {
     (void)state;
@@ -184,7 +200,7 @@ static void test_bad_listeners_are_refused_with_path_and_reason(void **state)
     refused("{" ADDRESS ",'filter_chains':[{'filters':[{'name':'h','typed_config':{'@type':"
             "'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router'}}]}]}",
             "Didn't find a registered implementation for 'h'");
-    refused("{" ADDRESS ",'use_original_dst':true,'filter_chains':[{" ECHO "}]}", "use_original_dst");
+    refused("{" ADDRESS ",'drain_type':'MODIFY_ONLY','filter_chains':[{" ECHO "}]}", "drain_type");
 }
 
 /* PEM as a JSON string. */
@@ -302,6 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_listener_has_envoys_defaults),
         T(test_listener_takes_its_fields),
+        T(test_listener_of_original_destinations),
         T(test_listener_on_a_pipe),
         T(test_chain_match_is_compiled_and_asks_for_the_hello),
         T(test_bad_listeners_are_refused_with_path_and_reason),

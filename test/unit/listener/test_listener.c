@@ -631,6 +631,62 @@ static void test_tls_handshake_has_its_time(void **state)
     test_cert_free(&one);
 }
 
+/* A listener without a socket, at an address. */
+static struct weir_listener *reached_by_hand_over(struct weir_listener_config *l, const char *ip, uint16_t port)
+{
+    struct weir_listener_sockets *s = NULL;
+    struct weir_error e = {0};
+    l->socket.bind_to_port = false;
+    l->resource.name = weir_str_of(ip);
+    assert_true(weir_address_parse(weir_str_of(ip), port, &l->socket.address));
+    assert_int_equal(weir_listener_sockets_open(l, 1, &e, &s), WEIR_OK);
+    struct weir_listener *made = weir_listener_start(w, l, s);
+    weir_listener_sockets_release(s);
+    return made;
+}
+
+static const char *ask_as(const char *local, const char *more)
+{
+    char text[256];
+    int fd = dial();
+    snprintf(text, sizeof(text), "PROXY TCP%s 7 %s", local, more);
+    const char *answer = ask(fd, text);
+    (void)close(fd);
+    return answer;
+}
+
+static void test_listener_hands_over_to_the_listener_of_the_destination(void **state)
+{
+    (void)state;
+    struct weir_listener_config *front = config((struct chain_spec[]){{"c", "front", "", NULL, NULL, NULL}}, 1, false);
+    struct weir_listener_config *one = config((struct chain_spec[]){{"c", "one", "", NULL, NULL, NULL}}, 1, false);
+    struct weir_listener_config *any = config((struct chain_spec[]){{"c", "any", "", NULL, NULL, NULL}}, 1, false);
+    struct weir_listener_config *six = config((struct chain_spec[]){{"c", "six", "", NULL, NULL, NULL}}, 1, false);
+    struct weir_listener_config *both = config((struct chain_spec[]){{"c", "both", "", NULL, NULL, NULL}}, 1, false);
+    front->proxy_protocol = true;
+    front->use_original_dst = true;
+    one->inspect_http = true; /* what the first one has looked at is looked at again */
+    both->socket.ipv4_compat = true;
+    (void)start(front);
+    struct weir_listener *exact = reached_by_hand_over(one, "10.0.0.1", 80);
+    (void)reached_by_hand_over(any, "0.0.0.0", 80);
+    (void)reached_by_hand_over(six, "2001:db8::1", 80);
+    (void)reached_by_hand_over(both, "::", 81);
+
+    assert_string_equal(ask_as("4 192.0.2.9 10.0.0.1", "80\r\nGET / HTTP/1.1\r\n"), "one");
+    assert_string_equal(ask_as("4 192.0.2.9 10.0.0.2", "80\r\nhi"), "any");
+    assert_string_equal(ask_as("6 2001:db8::9 2001:db8::1", "80\r\nhi"), "six");
+    assert_string_equal(ask_as("6 2001:db8::9 2001:db8::2", "80\r\nhi"), "front");
+    assert_string_equal(ask_as("6 2001:db8::9 2001:db8::2", "81\r\nhi"), "both");
+    assert_string_equal(ask_as("4 192.0.2.9 10.0.0.1", "81\r\nhi"), "both");
+    assert_string_equal(ask_as("4 192.0.2.9 10.0.0.1", "82\r\nhi"), "front");
+
+    weir_listener_stop(exact, 0, true, NULL, NULL);
+    assert_string_equal(ask_as("4 192.0.2.9 10.0.0.1", "80\r\nhi"), "any");
+    struct weir_listener_config *all[] = {front, one, any, six, both};
+    for (size_t i = 0; i < 5; i++) drop(all[i]);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -656,6 +712,7 @@ int main(void)
         T(test_accepting_goes_on_after_descriptors_ran_out),
         T(test_tls_chain_is_chosen_by_the_hello),
         T(test_tls_handshake_has_its_time),
+        T(test_listener_hands_over_to_the_listener_of_the_destination),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
