@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dataplane/command/command.h"
 #include "dataplane/config/server.h"
 #include "dataplane/version.h"
 
@@ -82,6 +83,8 @@ int main(int argc, char **argv)
     struct weir_options o;
     struct weir_error e = {0};
     char why[256];
+    int code;
+    if (weir_command_run(argc, argv, &code)) return code;
     if (weir_options_parse(argc, argv, &o, &e) != WEIR_OK) {
         fprintf(stderr, "%s\n\nFor complete USAGE and HELP type:\n   %s --help\n", e.text, argv[0]);
         return 1;

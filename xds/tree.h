@@ -48,6 +48,18 @@ const struct weir_tree *weir_tree_locate(const struct weir_tree *root, const cha
  * with --config-yaml over -c). */
 const struct weir_tree *weir_tree_merge(struct weir_arena *a, const struct weir_tree *base, const struct weir_tree *over);
 
+/* Kubernetes' references in scalars: $(NAME) becomes the variable's value, $$(NAME) the text $(NAME); names are of letters, digits,
+ * '_', '-' and '.', no digit first. `find` answers NULL for an unknown one, which then stays as it is written; `unknown`, when not
+ * NULL, is told of it and of the key path it stands at, and ends the walk by an error (whose text it sets, without a place).
+ * Keys are left alone. What holds no reference is shared with `tree`. */
+struct weir_tree_env {
+    const char *(*find)(void *ctx, const char *name);
+    enum weir_err (*unknown)(void *ctx, const char *path, struct weir_str name, struct weir_error *e);
+    void *ctx;
+};
+enum weir_err weir_tree_expand(struct weir_arena *a, const char *file, const struct weir_tree *tree, const struct weir_tree_env *env,
+                               const struct weir_tree **out, struct weir_error *e) WEIR_MUST_USE;
+
 /* For the parsers. Room for element `count` of an arena array: doubles at powers of two; what is left behind stays in the
  * arena, at most as much again. */
 void *weir_tree_grow(struct weir_arena *a, void *old, size_t count, size_t size);

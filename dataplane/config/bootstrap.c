@@ -37,6 +37,27 @@ static enum weir_err tree_load(const struct weir_options *o, struct weir_bootstr
     return WEIR_OK;
 }
 
+static const char *env_find(void *ctx, const char *name)
+{
+    (void)ctx;
+    return getenv(name);
+}
+
+/* Elsewhere "$(" may be text of its own (a regular expression); a node that is not what its pod meant gets a configuration that is
+ * not meant for it. */
+static enum weir_err env_unknown(void *ctx, const char *path, struct weir_str name, struct weir_error *e)
+{
+    (void)ctx;
+    if (strncmp(path, "node.", 5) != 0) return WEIR_OK;
+    return weir_error_set(e, WEIR_ERR_INVALID, "%s: the environment variable '%.*s' is not set", path, WEIR_STR_ARG(name));
+}
+
+static enum weir_err env_expand(struct weir_bootstrap *b, struct weir_error *e)
+{
+    const struct weir_tree_env env = {env_find, env_unknown, NULL};
+    return weir_tree_expand(&b->arena, b->file, b->tree, &env, &b->tree, e);
+}
+
 void weir_bootstrap_locate(const struct weir_bootstrap *b, struct weir_error *e)
 {
     char path[WEIR_ERROR_TEXT_MAX];
@@ -227,6 +248,7 @@ enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_supp
     memset(out, 0, sizeof(*out));
     ProtobufCMessage *m = NULL;
     enum weir_err err = tree_load(o, out, e);
+    if (err == WEIR_OK) err = env_expand(out, e);
     if (err == WEIR_OK) err = weir_tree_to_pb(&out->arena, out->file, out->tree, &pb_bootstrap_type, &m, e);
     if (err == WEIR_OK) {
         out->pb = (pb_bootstrap *)(void *)m;

@@ -304,6 +304,7 @@ static enum weir_err compile(struct weir_compile *c, const pb_listener *pb, stru
     out->buffer_limit_bytes =
         pb->per_connection_buffer_limit_bytes != NULL ? pb->per_connection_buffer_limit_bytes->value : WEIR_BUFFER_LIMIT_DEFAULT;
     out->traffic_direction = (uint32_t)pb->traffic_direction;
+    out->outbound = pb->traffic_direction == ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__OUTBOUND;
     out->accepts_per_event = pb->max_connections_to_accept_per_socket_event != NULL ? pb->max_connections_to_accept_per_socket_event->value
                                                                                     : WEIR_ACCEPTS_PER_TURN;
     if (out->accepts_per_event > WEIR_ACCEPTS_PER_TURN) out->accepts_per_event = WEIR_ACCEPTS_PER_TURN;

@@ -28,8 +28,11 @@ static const struct flag flags[] = {
     {"log-path", 0, TEXT, AT(log_path), "log file; default: stderr"},
     {"log-format", 0, TEXT, AT(log_format), "log line format"},
     {"admin-address-path", 0, TEXT, AT(admin_address_path), "file that gets the admin address once it listens"},
+    {"probe-address", 0, TEXT, AT(probe_address), "ADDRESS:PORT for /startup, /ready, /live and /stats/prometheus; stays up in a drain"},
     {"base-id", 0, NUMBER64, AT(base_id), "number of this instance on the host"},
     {"drain-time-s", 0, NUMBER32, AT(drain_time_s), "longest drain, seconds; default 600"},
+    {"drain-min-time-s", 0, NUMBER32, AT(drain_min_time_s),
+     "shortest drain, seconds: so long new connections are still taken and told to end with their first answer; default 0"},
     {"drain-strategy", 0, CHOICE, 2, "gradual (default) or immediate"},
     {"file-flush-interval-msec", 0, NUMBER32, AT(file_flush_interval_ms), "longest wait of an access log line; default 1000"},
     {"parent-shutdown-time-s", 0, NUMBER32, AT(parent_shutdown_time_s), "kept for hot restart; default 900"},
@@ -160,7 +163,7 @@ enum weir_err weir_options_parse(int argc, char **argv, struct weir_options *out
 
 void weir_options_help(FILE *to)
 {
-    fprintf(to, "USAGE: weir -c FILE [flags]\n\n");
+    fprintf(to, "USAGE: weir -c FILE [flags]\n       weir wait|drain --help\n\n");
     for (size_t i = 0; i < FLAG_COUNT; i++) {
         const struct flag *f = &flags[i];
         if (f->help == NULL) continue;

@@ -14,13 +14,13 @@ enum weir_mode { WEIR_MODE_SERVE, WEIR_MODE_VALIDATE, WEIR_MODE_VERSION, WEIR_MO
 struct weir_options {
     enum weir_mode mode;
     const char *config_path, *config_yaml; /* NULL: not given */
-    const char *service_node, *service_cluster, *service_zone, *admin_address_path;
+    const char *service_node, *service_cluster, *service_zone, *admin_address_path, *probe_address;
     const char *log_path, *log_format, *component_log_level;
     enum weir_log_level log_level;
     uint32_t concurrency; /* 0: from the CPU quota */
     bool concurrency_given;
     uint64_t base_id;
-    uint32_t drain_time_s, parent_shutdown_time_s, file_flush_interval_ms;
+    uint32_t drain_time_s, drain_min_time_s, parent_shutdown_time_s, file_flush_interval_ms;
     bool drain_immediately, cpuset_threads, allow_unknown_fields;
     /* Flags of Envoy that weir takes and does not need: main warns once for each. */
     const char *unused[WEIR_OPTIONS_UNUSED_MAX];

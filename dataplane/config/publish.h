@@ -77,6 +77,8 @@ void weir_publisher_set_runtime(struct weir_publisher *p, struct weir_runtime *r
 /* /drain_listeners: ports stop accepting at once, or after the drain time where graceful (connections are asked to end
  * meanwhile). inbound_only: traffic_direction INBOUND alone. */
 void weir_publisher_drain_listeners(struct weir_publisher *p, bool inbound_only, bool graceful);
+/* Whether any listener that serves has traffic_direction OUTBOUND. */
+bool weir_publisher_has_outbound(struct weir_publisher *p);
 /* The workers have been told to stop all listeners: gives the sockets up, so that the ports refuse once the last worker has let
  * go of them. No listener is opened any more. */
 void weir_publisher_stop_listening(struct weir_publisher *p);

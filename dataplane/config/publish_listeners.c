@@ -189,6 +189,18 @@ void weir_publisher_drain_listeners(struct weir_publisher *p, bool inbound_only,
     }
 }
 
+bool weir_publisher_has_outbound(struct weir_publisher *p)
+{
+    size_t at = 0;
+    struct weir_str name;
+    void *value;
+    while (weir_map_next(&p->records[WEIR_LISTENERS], &at, &name, &value)) {
+        const struct weir_record *r = value;
+        if (r->active != NULL && ((const struct weir_listener_config *)(const void *)r->active)->outbound) return true;
+    }
+    return false;
+}
+
 void weir_publisher_stop_listening(struct weir_publisher *p)
 {
     size_t at = 0;

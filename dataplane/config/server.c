@@ -30,17 +30,17 @@ const char *weir_server_state_name(enum weir_server_state s)
     return names[s];
 }
 
-static void log_wait(void *ctx, enum weir_resource_type type, struct weir_str name, const char *waits_for)
-{
-    (void)ctx;
-    WEIR_LOG(MAIN, INFO, "start-up waits: %s '%.*s' for %s", type == WEIR_CLUSTERS ? "cluster" : "listener", WEIR_STR_ARG(name), waits_for);
-}
-
 static void waits_log(struct weir_server *s)
 {
-    if (s->stage == WEIR_STAGE_CDS && !s->cds_answered) WEIR_LOG(MAIN, INFO, "start-up waits: the first answer to CDS from '%.*s'", WEIR_STR_ARG(s->b.ads_cluster));
-    if (s->stage == WEIR_STAGE_LDS && !s->lds_answered) WEIR_LOG(MAIN, INFO, "start-up waits: the first answer to LDS from '%.*s'", WEIR_STR_ARG(s->b.ads_cluster));
-    weir_publisher_each_warming(s->publisher, log_wait, NULL);
+    struct weir_out out = {0};
+    weir_server_readiness(s, &out);
+    for (char *line = strchr(out.p, '\n'); line != NULL && line[1] != '\0';) {
+        char *end = strchr(++line, '\n');
+        if (end != NULL) *end = '\0';
+        WEIR_LOG(MAIN, INFO, "start-up %s", line);
+        line = end;
+    }
+    weir_out_deinit(&out);
 }
 
 static void on_waiting(struct weir_timer *t)
@@ -83,6 +83,8 @@ static void file_done(struct weir_compile_job *job)
 static void on_file_job(void *ctx, struct weir_compile_job *job)
 {
     struct weir_server *s = ctx;
+    free(s->broken[job->type]);
+    s->broken[job->type] = NULL;
     job->ctx = s;
     job->done = file_done;
     weir_compiler_submit(s->compiler, job);
@@ -92,7 +94,9 @@ static void on_file_broken(void *ctx, enum weir_resource_type type, const struct
 {
     struct weir_server *s = ctx;
     s->xds[type].update_rejected++;
-    WEIR_LOG(CONFIG, ERROR, "%s: %s; what was accepted serves on", weir_resource_type_name(type), e->text);
+    if (s->broken[type] == NULL) s->broken[type] = need(malloc(sizeof(*e)));
+    *s->broken[type] = *e;
+    WEIR_LOG(CONFIG, ERROR, "%s: %s; %s", weir_resource_type_name(type), e->text, s->state == WEIR_LIVE ? "what was accepted serves on" : "start-up waits for it");
 }
 
 static const struct weir_file_source_events file_events = {on_file_job, on_file_broken};
@@ -271,6 +275,9 @@ static void on_ads_state(void *ctx, bool connected, struct weir_str why)
     atomic_store_explicit(&s->ads_connected, connected, memory_order_relaxed);
     if (connected) WEIR_LOG(CONFIG, INFO, "ads: stream to '%.*s' is up", WEIR_STR_ARG(s->b.ads_cluster));
     else WEIR_LOG(CONFIG, WARNING, "ads: stream to '%.*s' ended: %.*s; what was accepted serves on", WEIR_STR_ARG(s->b.ads_cluster), WEIR_STR_ARG(why));
+    pthread_mutex_lock(&s->lock);
+    snprintf(s->ads_why, sizeof(s->ads_why), "%.*s", connected ? 0 : (int)why.n, why.p);
+    pthread_mutex_unlock(&s->lock);
     if (!connected) atomic_fetch_add_explicit(&s->ads_failures, 1, memory_order_relaxed);
 }
 
@@ -284,39 +291,53 @@ static const struct weir_ads_events ads_events = {.on_response = on_response, .o
 
 /* --- signals and the end --- */
 
+static void shutdown_order(struct weir_server *s, enum weir_shutdown_part part);
+
 static void on_worker_idle(struct weir_worker *w, struct weir_mail *m)
 {
     (void)w;
     struct weir_worker_thread *t = WEIR_CONTAINER_OF(m, struct weir_worker_thread, idle);
     struct weir_server *s = t->server;
-    if (--s->busy_workers == 0) {
-        WEIR_LOG(MAIN, INFO, "drained: nothing is active any more");
-        s->control->stop = true;
+    if (--s->busy_workers != 0) return;
+    if (t->shutdown.part == WEIR_SHUTDOWN_INBOUND) {
+        WEIR_LOG(MAIN, INFO, "drained: nothing comes in any more; waiting for what goes out");
+        shutdown_order(s, WEIR_SHUTDOWN_OUTBOUND);
+        return;
     }
+    WEIR_LOG(MAIN, INFO, "drained: nothing is active any more");
+    s->control->stop = true;
 }
 
 static void shutdown_deliver(struct weir_worker *w, struct weir_mail *m)
 {
     struct weir_worker_thread *t = WEIR_CONTAINER_OF(m, struct weir_worker_thread, order);
     t->idle.deliver = on_worker_idle;
-    w->draining = true;
-    weir_listeners_shutdown(w, t->drain_ms, &t->idle, t->server->control);
+    weir_listeners_shutdown(w, &t->shutdown, &t->idle, t->server->control);
 }
 
-void weir_server_drain(struct weir_server *s, uint64_t drain_ms)
+static void shutdown_order(struct weir_server *s, enum weir_shutdown_part part)
+{
+    uint64_t now_ns = s->control->now_ns;
+    s->busy_workers = s->worker_count;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct weir_worker_thread *t = &s->threads[i];
+        t->shutdown = (struct weir_shutdown_order){.part = part, .linger_ms = s->drain_linger_ms,
+                                                   .drain_ms = now_ns < s->drain_end_ns ? (s->drain_end_ns - now_ns) / 1000000u : 0};
+        t->order.deliver = shutdown_deliver;
+        weir_mailbox_post(t->worker, &t->order);
+    }
+}
+
+void weir_server_drain(struct weir_server *s, uint64_t linger_ms, uint64_t drain_ms)
 {
     if (s->state == WEIR_DRAINING) {
         s->control->stop = true; /* asked twice: at once */
         return;
     }
     s->state = WEIR_DRAINING;
-    s->busy_workers = s->worker_count;
-    for (uint32_t i = 0; i < s->worker_count; i++) {
-        struct weir_worker_thread *t = &s->threads[i];
-        t->drain_ms = drain_ms;
-        t->order.deliver = shutdown_deliver;
-        weir_mailbox_post(t->worker, &t->order);
-    }
+    s->drain_linger_ms = linger_ms;
+    s->drain_end_ns = s->control->now_ns + drain_ms * 1000000u;
+    shutdown_order(s, weir_publisher_has_outbound(s->publisher) ? WEIR_SHUTDOWN_INBOUND : WEIR_SHUTDOWN_ALL);
     weir_publisher_stop_listening(s->publisher);
 }
 
@@ -366,7 +387,7 @@ static void on_signal(void *ctx, bool readable, bool writable)
         case SIGINT:
             WEIR_LOG(MAIN, WARNING, "caught %s", info.ssi_signo == SIGTERM ? "ENVOY_SIGTERM" : "SIGINT");
             WEIR_LOG(MAIN, INFO, "shutting down server instance");
-            weir_server_drain(s, (uint64_t)s->o.drain_time_s * 1000);
+            weir_server_drain(s, (uint64_t)s->o.drain_min_time_s * 1000, (uint64_t)s->o.drain_time_s * 1000);
             break;
         case SIGHUP:
         case SIGUSR1:
@@ -526,6 +547,7 @@ enum weir_err weir_server_create(const struct weir_options *o, struct weir_boots
         s->publisher = weir_publisher_create(&p, &publisher_events, s);
         if (s->b.runtime != NULL) weir_publisher_set_runtime(s->publisher, s->b.runtime);
         err = weir_server_admin_start(s, e);
+        if (err == WEIR_OK) err = weir_server_probes_start(s, e);
     }
     if (err == WEIR_OK) err = publish_static(s, e);
     if (err != WEIR_OK) {
@@ -563,6 +585,7 @@ void weir_server_destroy(struct weir_server *s)
     weir_file_source_destroy(s->cds_file);
     weir_file_source_destroy(s->lds_file);
     weir_server_admin_stop(s);
+    weir_server_probes_stop(s);
     if (s->control != NULL) weir_raw_close_lingering(s->control);
     weir_publisher_destroy(s->publisher);
     if (s->clusters.dns != NULL) weir_dns_destroy(s->clusters.dns);
@@ -580,6 +603,7 @@ void weir_server_destroy(struct weir_server *s)
     weir_log_sinks_destroy(s->log_sinks);
     weir_server_stats_destroy(s);
     if (s->stats != NULL) weir_stats_registry_destroy(s->stats);
+    for (int i = 0; i < WEIR_RESOURCE_TYPES; i++) free(s->broken[i]);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

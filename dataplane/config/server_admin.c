@@ -25,18 +25,36 @@ static void wait_print(void *ctx, enum weir_resource_type type, struct weir_str 
     weir_out_printf(ctx, "waits: %s '%.*s' for %s\n", type == WEIR_CLUSTERS ? "cluster" : "listener", WEIR_STR_ARG(name), waits_for);
 }
 
+static void first_answer_print(struct weir_server *s, enum weir_resource_type type, const struct weir_source *source, struct weir_out *out)
+{
+    if (source->kind == WEIR_FROM_FILE) {
+        weir_out_printf(out, "waits: %s from %.*s%s%s\n", weir_resource_type_name(type), WEIR_STR_ARG(source->path), s->broken[type] != NULL ? ": " : "",
+                        s->broken[type] != NULL ? s->broken[type]->text : "");
+        return;
+    }
+    weir_out_printf(out, "waits: the first answer to %s from '%.*s'", type == WEIR_CLUSTERS ? "CDS" : "LDS", WEIR_STR_ARG(s->b.ads_cluster));
+    pthread_mutex_lock(&s->lock);
+    if (!atomic_load_explicit(&s->ads_connected, memory_order_relaxed)) weir_out_printf(out, "; its stream is down%s%s", s->ads_why[0] != '\0' ? ": " : "", s->ads_why);
+    pthread_mutex_unlock(&s->lock);
+    weir_out_printf(out, "\n");
+}
+
+uint32_t weir_server_readiness(struct weir_server *s, struct weir_out *out)
+{
+    enum weir_server_state state = s->healthcheck_failed && s->state == WEIR_LIVE ? WEIR_DRAINING : s->state;
+    weir_out_printf(out, "%s\n", weir_server_state_name(state));
+    if (state == WEIR_PRE_INITIALIZING || state == WEIR_INITIALIZING) {
+        if (s->stage == WEIR_STAGE_CDS && !s->cds_answered) first_answer_print(s, WEIR_CLUSTERS, &s->b.cds, out);
+        if (s->stage == WEIR_STAGE_LDS && !s->lds_answered) first_answer_print(s, WEIR_LISTENERS, &s->b.lds, out);
+        weir_publisher_each_warming(s->publisher, wait_print, out);
+    }
+    return state == WEIR_LIVE ? 200 : 503;
+}
+
 static void ready(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
 {
-    struct weir_server *s = ctx;
     (void)r;
-    enum weir_server_state state = s->healthcheck_failed && s->state == WEIR_LIVE ? WEIR_DRAINING : s->state;
-    if (state != WEIR_LIVE) reply->status = 503;
-    weir_out_printf(&reply->body, "%s\n", weir_server_state_name(state));
-    if (state == WEIR_PRE_INITIALIZING || state == WEIR_INITIALIZING) {
-        if (s->stage == WEIR_STAGE_CDS && !s->cds_answered) weir_out_printf(&reply->body, "waits: the first answer to CDS from '%.*s'\n", WEIR_STR_ARG(s->b.ads_cluster));
-        if (s->stage == WEIR_STAGE_LDS && !s->lds_answered) weir_out_printf(&reply->body, "waits: the first answer to LDS from '%.*s'\n", WEIR_STR_ARG(s->b.ads_cluster));
-        weir_publisher_each_warming(s->publisher, wait_print, &reply->body);
-    }
+    reply->status = weir_server_readiness(ctx, &reply->body);
 }
 
 static void field(struct weir_out *o, const char *name, const char *value, bool quoted, bool last)
@@ -286,7 +304,7 @@ static void quit(void *ctx, const struct weir_admin_request *r, struct weir_admi
 {
     struct weir_server *s = ctx;
     (void)r;
-    weir_server_drain(s, (uint64_t)s->o.drain_time_s * 1000);
+    weir_server_drain(s, 0, (uint64_t)s->o.drain_time_s * 1000);
     text(reply, "OK\n");
 }
 

@@ -4,12 +4,14 @@
 
 #include <pthread.h>
 
+#include "dataplane/base/out.h"
 #include "dataplane/cluster/dns.h"
 #include "dataplane/config/cpus.h"
 #include "dataplane/config/file_source.h"
 #include "dataplane/config/names.h"
 #include "dataplane/config/server.h"
 #include "dataplane/limits.h"
+#include "dataplane/listener/listener.h"
 #include "dataplane/worker/watch.h"
 
 #define WEIR_SOURCE_ADS 1u
@@ -20,8 +22,9 @@ struct weir_worker_thread {
     struct weir_worker *worker;
     struct weir_server *server;
     pthread_t thread;
-    struct weir_mail order, idle;
-    uint64_t drain_ms;
+    struct weir_mail order, idle, ping, pong;
+    uint64_t ping_ns; /* when the control loop asked for a sign of life; 0: it came */
+    struct weir_shutdown_order shutdown;
 };
 struct weir_xds_counts {
     uint64_t update_success, update_rejected;
@@ -38,6 +41,7 @@ struct weir_server {
     int exit_code;
     uint64_t start_ns, start_wall_ns;
     uint32_t worker_count, busy_workers;
+    uint64_t drain_linger_ms, drain_end_ns; /* by the control loop's clock */
     struct weir_names *names;
     struct weir_stats_registry *stats;
     struct weir_support_log *support; /* main's */
@@ -62,7 +66,10 @@ struct weir_server {
     struct weir_timer fetch_timeout, wait_log;
     struct weir_watch *signals;
     int signal_fd;
-    struct weir_admin *admin;
+    struct weir_admin *admin, *probes;
+    struct weir_timer pulse;
+    char ads_why[256];          /* why the ADS stream ended last; guarded by `lock` */
+    struct weir_error *broken[WEIR_RESOURCE_TYPES]; /* what is wrong with the file; NULL: nothing. Owned */
     struct weir_stats *server_stats, *cluster_stats, *listener_stats, *cds_stats, *lds_stats, *control_plane_stats;
     struct weir_timer stats_flush;
     uint64_t stats_flush_interval_ms; /* 0: when the admin reads */
@@ -77,14 +84,19 @@ void weir_server_stats_start(struct weir_server *s); /* the flush of histograms,
 void weir_server_stats_live(struct weir_server *s);  /* once, when everything is initialised */
 void weir_server_stats_refresh(struct weir_server *s);
 void weir_server_stats_destroy(struct weir_server *s);
-/* Drains and ends; a second call ends at once. */
-void weir_server_drain(struct weir_server *s, uint64_t drain_ms);
+/* Drains and ends; a second call ends at once. Where listeners have traffic_direction OUTBOUND, those go last. */
+void weir_server_drain(struct weir_server *s, uint64_t linger_ms, uint64_t drain_ms); /* as struct weir_shutdown_order */
 void weir_server_logs_reopen(struct weir_server *s);
 /* /healthcheck/fail and ok: every worker answers with Connection: close or GOAWAY, or stops to. */
 void weir_server_health_tell(struct weir_server *s, bool failed);
 /* server_admin.c: the admin socket, up before the first configuration. */
 enum weir_err weir_server_admin_start(struct weir_server *s, struct weir_error *e) WEIR_MUST_USE;
 void weir_server_admin_stop(struct weir_server *s);
+/* What /ready says: HTTP status, state and, where it is not LIVE, what is waited for and why it does not come. */
+uint32_t weir_server_readiness(struct weir_server *s, struct weir_out *out);
+/* server_probe.c: --probe-address, the socket that a kubelet asks. */
+enum weir_err weir_server_probes_start(struct weir_server *s, struct weir_error *e) WEIR_MUST_USE;
+void weir_server_probes_stop(struct weir_server *s);
 /* Everything that a stopped worker still holds: connections, listeners, clusters, route tables. */
 void weir_worker_close_all(struct weir_worker *w);
 

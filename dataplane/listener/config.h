@@ -61,6 +61,7 @@ struct weir_listener_config {
     const struct weir_chain_match *match;
     uint32_t buffer_limit_bytes;
     uint32_t traffic_direction;
+    bool outbound; /* traffic_direction is OUTBOUND */
     uint32_t accepts_per_event; /* WEIR_ACCEPTS_PER_TURN where nothing is said */
     /* Before a chain is chosen. */
     bool original_dst;     /* the address that a redirected connection was made to is its local one */

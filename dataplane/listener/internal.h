@@ -29,9 +29,11 @@ void weir_listener_chain_release(struct weir_listener_chain *c);
 /* When several listeners end together. */
 struct weir_shutdown {
     struct weir_worker_local local; /* freed with the worker, if not before */
-    struct weir_timer timer;
+    struct weir_timer timer, linger;
     struct weir_worker *worker;
-    uint32_t pending;
+    struct weir_shutdown_order order;
+    uint64_t start_ns;
+    uint32_t pending; /* listeners, and one for whoever is counting them */
     struct weir_mail *idle;
     struct weir_worker *to;
 };

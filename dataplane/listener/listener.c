@@ -192,7 +192,7 @@ static void post(struct weir_mail *m, struct weir_worker *to)
 static void on_shutdown_poll(struct weir_timer *t)
 {
     struct weir_shutdown *s = WEIR_CONTAINER_OF(t, struct weir_shutdown, timer);
-    if (s->worker->unflushed != 0) {
+    if (s->order.part != WEIR_SHUTDOWN_INBOUND && s->worker->unflushed != 0) {
         weir_timer_start(&s->worker->timers, t, UNFLUSHED_POLL_MS);
         return;
     }
@@ -208,6 +208,8 @@ static void shutdown_destroy(struct weir_worker_local *l)
 {
     free(WEIR_CONTAINER_OF(l, struct weir_shutdown, local));
 }
+
+static void outbound_end_if_idle(struct weir_shutdown *s);
 
 static void free_if_gone(struct weir_listener *l)
 {
@@ -229,7 +231,10 @@ static void free_if_gone(struct weir_listener *l)
 
 void weir_listener_ended_one(struct weir_listener *l)
 {
+    struct weir_shutdown *s = l->shutdown;
+    bool waits = s != NULL && s->order.part == WEIR_SHUTDOWN_OUTBOUND && !l->stopped;
     free_if_gone(l);
+    if (waits) outbound_end_if_idle(s);
 }
 
 /* Accepts what waits already: it was promised when the kernel took it. */
@@ -304,20 +309,59 @@ uint32_t weir_listener_connections(const struct weir_listener *l)
     return l->connections;
 }
 
-void weir_listeners_shutdown(struct weir_worker *w, uint64_t drain_ms, struct weir_mail *idle, struct weir_worker *to)
+static uint64_t shutdown_left_ms(const struct weir_shutdown *s)
+{
+    uint64_t passed_ms = (s->worker->now_ns - s->start_ns) / 1000000u;
+    return passed_ms < s->order.drain_ms ? s->order.drain_ms - passed_ms : 0;
+}
+
+static void shutdown_stop(struct weir_shutdown *s)
+{
+    s->pending++;
+    for (struct weir_listener *l = s->worker->snapshot.listeners, *next; l != NULL; l = next) {
+        next = l->next;
+        if (l->shutdown == s && !l->stopped) stop(l, shutdown_left_ms(s), true);
+    }
+    shutdown_ended_one(s);
+}
+
+static void on_linger_over(struct weir_timer *t)
+{
+    shutdown_stop(WEIR_CONTAINER_OF(t, struct weir_shutdown, linger));
+}
+
+static void outbound_end_if_idle(struct weir_shutdown *s)
+{
+    for (const struct weir_listener *l = s->worker->snapshot.listeners; l != NULL; l = l->next)
+        if (l->shutdown == s && l->connections + l->opening_count != 0) return;
+    weir_timer_stop(&s->worker->timers, &s->linger);
+    weir_timer_start(&s->worker->timers, &s->linger, 0); /* not from within the connection that ended */
+}
+
+static bool in_part(const struct weir_listener *l, enum weir_shutdown_part part)
+{
+    return part == WEIR_SHUTDOWN_ALL || (part == WEIR_SHUTDOWN_OUTBOUND) == l->config->outbound;
+}
+
+void weir_listeners_shutdown(struct weir_worker *w, const struct weir_shutdown_order *o, struct weir_mail *idle, struct weir_worker *to)
 {
     struct weir_shutdown *s = calloc(1, sizeof(*s));
     if (s == NULL) abort();
-    *s = (struct weir_shutdown){.local.destroy = shutdown_destroy, .timer.on_due = on_shutdown_poll, .worker = w, .pending = 1, .idle = idle, .to = to};
+    *s = (struct weir_shutdown){.local.destroy = shutdown_destroy, .timer.on_due = on_shutdown_poll, .linger.on_due = on_linger_over,
+                                .worker = w, .order = *o, .start_ns = w->now_ns, .pending = 1, .idle = idle, .to = to};
     weir_worker_add_local(w, &s->local);
-    w->draining = true;
+    w->draining |= o->part == WEIR_SHUTDOWN_ALL;
+    bool lingers = o->part == WEIR_SHUTDOWN_OUTBOUND || (o->linger_ms != 0 && o->linger_ms < o->drain_ms);
     for (struct weir_listener *l = w->snapshot.listeners, *next; l != NULL; l = next) {
         next = l->next;
-        if (l->shutdown != NULL) continue;
+        if (l->shutdown != NULL || !in_part(l, o->part)) continue;
         l->shutdown = s;
         s->pending++;
-        stop(l, drain_ms, true);
+        if (l->stopped || !lingers) stop(l, o->drain_ms, true);
+        else drain_chains(l, 0, true, false);
     }
+    if (lingers) weir_timer_start(&w->timers, &s->linger, o->part == WEIR_SHUTDOWN_OUTBOUND ? o->drain_ms : o->linger_ms);
+    if (o->part == WEIR_SHUTDOWN_OUTBOUND) outbound_end_if_idle(s);
     shutdown_ended_one(s);
 }
 

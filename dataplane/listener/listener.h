@@ -45,9 +45,21 @@ void weir_listener_take(struct weir_listener *l, struct weir_transport *t);
 const struct weir_listener_config *weir_listener_config(const struct weir_listener *l);
 uint32_t weir_listener_connections(const struct weir_listener *l);
 
-/* The whole worker: stops every listener, asks every connection to end (w->draining is set), closes those that are left at the
- * deadline. `idle` is posted to `to` once none is left. For SIGTERM. */
-void weir_listeners_shutdown(struct weir_worker *w, uint64_t drain_ms, struct weir_mail *idle, struct weir_worker *to);
+/* What SIGTERM asks of one worker's listeners. Those with traffic_direction OUTBOUND carry what the application beside us asks of
+ * others: it may need them to finish what came in, so they go last. */
+enum weir_shutdown_part {
+    WEIR_SHUTDOWN_INBOUND,  /* all but OUTBOUND */
+    WEIR_SHUTDOWN_OUTBOUND, /* those: connections are asked to end, new ones still taken until this worker has none */
+    WEIR_SHUTDOWN_ALL,      /* all alike; w->draining is set */
+};
+struct weir_shutdown_order {
+    enum weir_shutdown_part part;
+    uint64_t linger_ms; /* so long new connections are still taken, and told that they are to end (not for OUTBOUND) */
+    uint64_t drain_ms;  /* connections that are left then are closed; counts from now */
+};
+/* Every connection is asked to end. `idle` is posted to `to` once none of the part is left; for OUTBOUND and ALL also once the
+ * last answers have left this process. */
+void weir_listeners_shutdown(struct weir_worker *w, const struct weir_shutdown_order *o, struct weir_mail *idle, struct weir_worker *to);
 /* Connections of all listeners of this worker, stopped ones too. */
 uint32_t weir_listeners_connections(struct weir_worker *w);
 

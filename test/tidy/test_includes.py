@@ -4,7 +4,7 @@ import re
 
 import tree
 
-ROOMS = ["base", "worker", "transport", "codec", "route", "cluster", "upstream", "http", "filters", "listener", "config"]
+ROOMS = ["base", "worker", "transport", "codec", "route", "cluster", "upstream", "http", "filters", "listener", "config", "command"]
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
 TOP = len(ROOMS)
 # observe/ counts and logs for every room, so it stands on base alone; its admin server stands on a codec like a listener does

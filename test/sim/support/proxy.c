@@ -150,8 +150,7 @@ void proxy_shutdown(struct proxy *p, uint64_t drain_ms)
     for (uint32_t i = 0; i < p->worker_count; i++) {
         p->idle[i].mail.deliver = on_idle;
         p->idle[i].proxy = p;
-        p->workers[i]->draining = true;
-        weir_listeners_shutdown(p->workers[i], drain_ms, &p->idle[i].mail, p->control);
+        weir_listeners_shutdown(p->workers[i], &(struct weir_shutdown_order){WEIR_SHUTDOWN_ALL, 0, drain_ms}, &p->idle[i].mail, p->control);
     }
 }
 

@@ -180,7 +180,7 @@ static int teardown(void **state)
 {
     (void)state;
     for (struct weir_listener *l = w->snapshot.listeners; l != NULL; l = w->snapshot.listeners) {
-        weir_listeners_shutdown(w, 0, NULL, NULL);
+        weir_listeners_shutdown(w, &(struct weir_shutdown_order){.part = WEIR_SHUTDOWN_ALL}, NULL, NULL);
         TURN_UNTIL(w, w->snapshot.listeners == NULL);
     }
     weir_worker_turn(w, 0);
@@ -502,7 +502,7 @@ static void test_shutdown_tells_when_all_is_gone(void **state)
     int one = dial(), two = dial();
     TURN_UNTIL(w, weir_listener_connections(l) == 2);
     gone = 0;
-    weir_listeners_shutdown(w, 50, &mail, w);
+    weir_listeners_shutdown(w, &(struct weir_shutdown_order){WEIR_SHUTDOWN_ALL, 0, 50}, &mail, w);
     assert_int_equal(drains, 2);
     assert_true(w->draining);
     (void)close(one);
@@ -519,7 +519,7 @@ static void test_shutdown_of_an_idle_worker_is_told_at_once(void **state)
     (void)state;
     struct weir_mail mail = {.deliver = deliver_gone};
     gone = 0;
-    weir_listeners_shutdown(w, 600000, &mail, w);
+    weir_listeners_shutdown(w, &(struct weir_shutdown_order){WEIR_SHUTDOWN_ALL, 0, 600000}, &mail, w);
     TURN_UNTIL(w, gone == 1);
 }
 

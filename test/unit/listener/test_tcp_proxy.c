@@ -52,7 +52,7 @@ static int teardown(void **state)
 {
     (void)state;
     if (w->snapshot.listeners != NULL) {
-        weir_listeners_shutdown(w, 0, NULL, NULL);
+        weir_listeners_shutdown(w, &(struct weir_shutdown_order){.part = WEIR_SHUTDOWN_ALL}, NULL, NULL);
         TURN_UNTIL(w, w->snapshot.listeners == NULL);
     }
     if (shared != NULL) weir_cluster_shared_close(shared);
