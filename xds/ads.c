@@ -390,6 +390,13 @@ void weir_ads_refresh(struct weir_ads *a, enum weir_resource_type type)
     pthread_mutex_unlock(&a->mutex);
 }
 
+void weir_ads_forget(struct weir_ads *a, enum weir_resource_type type, struct weir_str name)
+{
+    pthread_mutex_lock(&a->mutex);
+    weir_subscription_forget(&a->types[type], name);
+    pthread_mutex_unlock(&a->mutex);
+}
+
 void weir_ads_verdict(struct weir_ads *a, struct weir_ads_response *r, const char *refused)
 {
     pthread_mutex_lock(&a->mutex);

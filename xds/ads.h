@@ -13,10 +13,11 @@
 /* One resource of a response. Bytes belong to the response. */
 struct weir_ads_resource {
     struct weir_str name;    /* Resource.name; in state-of-the-world peeked from the resource itself */
-    struct weir_str version; /* the resource's (delta), else the response's */
+    struct weir_str version; /* the resource's (delta); in state-of-the-world, or where it has none, the response's */
     ProtobufCBinaryData body; /* the packed message inside the Any */
     struct weir_str type_url; /* of the Any; may differ from the response's type: then the owner refuses it */
     uint64_t ttl_ms;          /* 0: none */
+    bool heartbeat;           /* a Resource without the resource: nothing changed but its time to live, which starts anew */
 };
 /* Owned by the receiver from on_response until weir_ads_verdict(). */
 struct weir_ads_response {
@@ -66,6 +67,8 @@ void weir_ads_destroy(struct weir_ads *a);
 void weir_ads_subscribe(struct weir_ads *a, enum weir_resource_type type, bool wildcard, const struct weir_str *names, size_t count);
 /* Asks again for what is subscribed already (a cluster that warms anew needs its endpoints): resends the request of the type. */
 void weir_ads_refresh(struct weir_ads *a, enum weir_resource_type type);
+/* The resource is gone by its time to live: a reconnect must not say that it is held (delta). Any thread. */
+void weir_ads_forget(struct weir_ads *a, enum weir_resource_type type, struct weir_str name);
 /* Answers r with ACK (refused NULL) or NACK (its text, code 13) and frees it. Any thread. Delta: only an
  * ACK records the versions that a reconnect names in initial_resource_versions; what a NACK left out is sent anew then. */
 void weir_ads_verdict(struct weir_ads *a, struct weir_ads_response *r, const char *refused);

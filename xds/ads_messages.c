@@ -123,10 +123,20 @@ static const char *resource_field(void *ctx, const struct weir_wire_field *f)
 {
     struct weir_ads_resource *r = ctx;
     if (is_bytes(f, 1)) return text(f, &r->version);
-    if (is_bytes(f, 2)) return walk(bytes_of(f), any_field, r);
+    if (is_bytes(f, 2)) {
+        r->heartbeat = false;
+        return walk(bytes_of(f), any_field, r);
+    }
     if (is_bytes(f, 3)) return text(f, &r->name);
     if (is_bytes(f, 6)) return ttl(bytes_of(f), &r->ttl_ms);
     return NULL;
+}
+
+/* envoy.service.discovery.v3.Resource: a heartbeat unless it holds something. */
+static const char *resource_read(struct weir_str bytes, struct weir_ads_resource *r)
+{
+    *r = (struct weir_ads_resource){.heartbeat = true};
+    return walk(bytes, resource_field, r);
 }
 
 static const char *first_text_field(void *ctx, const struct weir_wire_field *f)
@@ -155,12 +165,11 @@ static const char *list_field(void *ctx, const struct weir_wire_field *f)
     struct weir_ads_response *r = ((struct reading *)ctx)->r;
     if (is_bytes(f, 2)) {
         struct weir_ads_resource *one = &r->resources[r->count++];
-        if (r->delta) return walk(bytes_of(f), resource_field, one);
+        if (r->delta) return resource_read(bytes_of(f), one);
         const char *why = walk(bytes_of(f), any_field, one);
         if (why != NULL || !weir_str_eq(one->type_url, wrapper_url)) return why;
         struct weir_str wrapped = {(const char *)one->body.data, one->body.len};
-        *one = (struct weir_ads_resource){0};
-        return walk(wrapped, resource_field, one);
+        return resource_read(wrapped, one);
     }
     if (r->delta && is_bytes(f, 6)) return text(f, &r->removed[r->removed_count++]);
     if (r->delta && is_bytes(f, 8)) return walk(bytes_of(f), first_text_field, &r->removed[r->removed_count++]);
@@ -186,7 +195,7 @@ enum weir_err weir_ads_response_read(struct weir_arena *arena, bool delta, struc
     if (why != NULL) return weir_error_set(e, WEIR_ERR_INVALID, "malformed discovery response: %s", why);
     for (size_t i = 0; i < r->count; i++) {
         struct weir_ads_resource *one = &r->resources[i];
-        if (one->version.n == 0) one->version = r->version;
+        if (one->version.n == 0 || !delta) one->version = r->version; /* state-of-the-world has one version for all */
         if (one->name.n > 0 || !weir_str_eq(one->type_url, g.type_url)) continue;
         one->name = weir_resource_name_peek(r->type, (struct weir_str){(const char *)one->body.data, one->body.len});
         if (!weir_utf8_valid(one->name)) one->name = (struct weir_str){0};

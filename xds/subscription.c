@@ -150,6 +150,14 @@ void weir_subscription_refresh(struct weir_subscription *s)
     s->refresh = true;
 }
 
+void weir_subscription_forget(struct weir_subscription *s, struct weir_str name)
+{
+    struct name *n = weir_map_get(&s->by_name, name);
+    if (n == NULL) return;
+    replace(&n->version, NULL);
+    name_settle(s, n);
+}
+
 void weir_subscription_response(struct weir_subscription *s, const struct weir_ads_response *r)
 {
     s->unanswered++;
@@ -163,12 +171,7 @@ static void hold(struct weir_subscription *s, const struct weir_ads_response *r)
         if (n->wanted || s->wildcard) replace(&n->version, copy(r->resources[i].version));
         name_settle(s, n);
     }
-    for (size_t i = 0; i < r->removed_count; i++) {
-        struct name *n = weir_map_get(&s->by_name, r->removed[i]);
-        if (n == NULL) continue;
-        replace(&n->version, NULL);
-        name_settle(s, n);
-    }
+    for (size_t i = 0; i < r->removed_count; i++) weir_subscription_forget(s, r->removed[i]);
 }
 
 void weir_subscription_verdict(struct weir_subscription *s, const struct weir_ads_response *r, const char *refused,

@@ -51,6 +51,8 @@ void weir_subscription_init(struct weir_subscription *s, bool delta);
 void weir_subscription_deinit(struct weir_subscription *s);
 void weir_subscription_want(struct weir_subscription *s, bool wildcard, const struct weir_str *names, size_t count);
 void weir_subscription_refresh(struct weir_subscription *s);
+/* The resource is no longer held, though nobody has taken it back (its time to live ended). */
+void weir_subscription_forget(struct weir_subscription *s, struct weir_str name);
 /* A stream ended (or none has begun yet): everything is to be said anew. */
 void weir_subscription_stream_end(struct weir_subscription *s);
 void weir_subscription_response(struct weir_subscription *s, const struct weir_ads_response *r);

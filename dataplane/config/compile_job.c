@@ -16,11 +16,14 @@ struct known {
     struct weir_str name;
     uint32_t source;
     bool accepted, in_response;
-    uint64_t hash, refused_hash;
+    uint64_t hash, refused_hash, version_hash;
+    uint64_t heard; /* the run that accepted it, or took it as unchanged, last */
     char *refused; /* text; NULL: nothing refused since the last accepted one */
 };
 struct weir_compile_memory {
+    uint64_t runs;
     struct weir_map by_name[WEIR_RESOURCE_TYPES];
+    uint64_t version_hash[WEIR_RESOURCE_TYPES]; /* of the last response that was accepted whole */
 };
 
 struct weir_compile_memory *weir_compile_memory_create(void)
@@ -150,6 +153,21 @@ static void refuse(struct weir_compile_job *job, struct weir_compile_item *item,
     item->error = weir_arena_str(&job->arena, weir_str_of(text)).p;
 }
 
+/* A heartbeat speaks of the very version that is held: of another one, or of a resource that is not held, weir lacks the bytes. */
+static void heartbeat_run(const struct weir_compile_memory *memory, struct weir_compile_job *job, struct weir_compile_item *item,
+                          const struct known *k)
+{
+    struct weir_error e = {0};
+    uint64_t version = weir_hash(item->version);
+    if (k->accepted && (k->version_hash == version || memory->version_hash[job->type] == version)) {
+        item->state = WEIR_COMPILED_HEARTBEAT;
+        return;
+    }
+    weir_error_set(&e, WEIR_ERR_INVALID, "resource: a heartbeat for version '%.*s' without the resource, %s", WEIR_STR_ARG(item->version),
+                   k->accepted ? "but another version is held" : "but none is held");
+    refuse(job, item, e.text);
+}
+
 static void item_run(const struct weir_compile_env *env, struct weir_compile_memory *memory, struct weir_compile_job *job,
                      struct weir_compile_item *item)
 {
@@ -174,9 +192,14 @@ static void item_run(const struct weir_compile_env *env, struct weir_compile_mem
         item->state = WEIR_COMPILED_SAME; /* what the bootstrap says stands, as in Envoy */
         return;
     }
+    if (item->heartbeat) {
+        heartbeat_run(memory, job, item, k);
+        return;
+    }
     item->hash = weir_hash(item->packed);
     if (k->accepted && k->hash == item->hash) {
         item->state = WEIR_COMPILED_SAME;
+        k->version_hash = weir_hash(item->version);
         free(k->refused);
         k->refused = NULL;
         return;
@@ -199,6 +222,7 @@ static void item_run(const struct weir_compile_env *env, struct weir_compile_mem
     item->resource->updated_wall_ns = job->received_wall_ns;
     k->accepted = true;
     k->hash = item->hash;
+    k->version_hash = weir_hash(item->version);
     k->source = job->source;
     free(k->refused);
     k->refused = NULL;
@@ -225,15 +249,28 @@ static void removed_find(struct weir_compile_memory *memory, struct weir_compile
 
 void weir_compile_job_run(const struct weir_compile_env *env, struct weir_compile_memory *memory, struct weir_compile_job *job)
 {
-    for (size_t i = 0; i < job->count; i++) item_run(env, memory, job, &job->items[i]);
+    bool whole = true;
+    memory->runs++;
+    for (size_t i = 0; i < job->count; i++) {
+        item_run(env, memory, job, &job->items[i]);
+        whole = whole && job->items[i].state != WEIR_COMPILED_REFUSED;
+    }
+    if (whole && job->version.n > 0) memory->version_hash[job->type] = weir_hash(job->version);
     if (job->full) removed_find(memory, job);
     for (size_t i = 0; i < job->count; i++) {
         struct known *k = weir_map_get(&memory->by_name[job->type], job->items[i].name);
-        if (k != NULL) k->in_response = false;
+        if (k == NULL) continue;
+        k->in_response = false;
+        if (job->items[i].state != WEIR_COMPILED_REFUSED) k->heard = memory->runs;
+        job->items[i].heard = k->heard;
     }
     for (size_t i = 0; i < job->removed_count; i++) {
         struct known *k = weir_map_get(&memory->by_name[job->type], job->removed[i]);
         if (k == NULL || k->source != job->source) continue;
+        if (job->removed_heard != NULL && job->removed_heard[i] != k->heard) {
+            job->removed[i] = (struct weir_str){0};
+            continue;
+        }
         weir_map_remove(&memory->by_name[job->type], job->removed[i]);
         known_destroy(k);
     }

@@ -27,12 +27,16 @@ enum weir_compiled_state {
     WEIR_COMPILED_NEW,     /* `resource` holds one reference for the control thread */
     WEIR_COMPILED_SAME,    /* equal to what was accepted last */
     WEIR_COMPILED_REFUSED, /* `error` says why */
+    WEIR_COMPILED_HEARTBEAT, /* equal by the word of the control plane, which sent no bytes */
 };
 struct weir_compile_item {
     struct weir_str name, version, packed; /* in the job's arena or outliving it */
     struct weir_str type_url;              /* of the Any; empty: the job's type */
     enum weir_compiled_state state;
     bool again; /* refused before with the same bytes */
+    bool heartbeat; /* no bytes: what was accepted under this version lives on */
+    uint64_t ttl_ms; /* the time that the resource lives from now on; 0: without end */
+    uint64_t heard;  /* set by the run: which word on this resource it is */
     uint64_t hash;
     struct weir_resource *resource;
     const char *error;
@@ -48,6 +52,7 @@ struct weir_compile_job {
     size_t count, removed_count;
     struct weir_compile_item *items;
     struct weir_str *removed; /* given (delta), or found (full) */
+    const uint64_t *removed_heard; /* NULL, or for each: void (the name becomes empty) when a later word has been heard */
     uint64_t received_wall_ns;
     /* Control thread; owns the job from then on (weir_compile_job_destroy). */
     void (*done)(struct weir_compile_job *job);

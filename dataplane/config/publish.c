@@ -149,6 +149,7 @@ const char *weir_publisher_apply(struct weir_publisher *p, struct weir_compile_j
             nack = weir_arena_printf(&job->arena, "%.*s%s%.*s: %s", WEIR_STR_ARG(nack), nack.n > 0 ? "\n" : "", WEIR_STR_ARG(item->name), item->error);
             continue;
         }
+        if (item->state == WEIR_COMPILED_HEARTBEAT) continue;
         struct weir_record *r = record_make(p, job->type, item->name, job->source);
         refusal_clear(r);
         if (item->state == WEIR_COMPILED_SAME) continue;

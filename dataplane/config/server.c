@@ -68,51 +68,6 @@ static void subscribe(struct weir_server *s, enum weir_resource_type type, const
     weir_ads_subscribe(s->ads, type, true, NULL, 0);
 }
 
-static void file_done(struct weir_compile_job *job)
-{
-    struct weir_server *s = job->ctx;
-    const char *refused = weir_publisher_apply(s->publisher, job);
-    if (job->type == WEIR_CLUSTERS) s->cds_answered = true;
-    if (job->type == WEIR_LISTENERS) s->lds_answered = true;
-    s->xds[job->type].update_success += refused == NULL;
-    s->xds[job->type].update_rejected += refused != NULL;
-    weir_compile_job_destroy(job);
-    weir_server_advance(s);
-}
-
-static void on_file_job(void *ctx, struct weir_compile_job *job)
-{
-    struct weir_server *s = ctx;
-    free(s->broken[job->type]);
-    s->broken[job->type] = NULL;
-    job->ctx = s;
-    job->done = file_done;
-    weir_compiler_submit(s->compiler, job);
-}
-
-static void on_file_broken(void *ctx, enum weir_resource_type type, const struct weir_error *e)
-{
-    struct weir_server *s = ctx;
-    s->xds[type].update_rejected++;
-    if (s->broken[type] == NULL) s->broken[type] = need(malloc(sizeof(*e)));
-    *s->broken[type] = *e;
-    WEIR_LOG(CONFIG, ERROR, "%s: %s; %s", weir_resource_type_name(type), e->text, s->state == WEIR_LIVE ? "what was accepted serves on" : "start-up waits for it");
-}
-
-static const struct weir_file_source_events file_events = {on_file_job, on_file_broken};
-
-static void file_start(struct weir_server *s, enum weir_resource_type type)
-{
-    bool clusters = type == WEIR_CLUSTERS;
-    const struct weir_source *source = clusters ? &s->b.cds : &s->b.lds;
-    weir_timer_stop(&s->control->timers, &s->fetch_timeout);
-    if (source->initial_fetch_timeout_ms != 0) weir_timer_start(&s->control->timers, &s->fetch_timeout, source->initial_fetch_timeout_ms);
-    struct weir_file_source *f =
-        weir_file_source_create(s->control, type, clusters ? WEIR_SOURCE_CDS_FILE : WEIR_SOURCE_LDS_FILE, source, &file_events, s);
-    if (clusters) s->cds_file = f;
-    else s->lds_file = f;
-}
-
 static void go_live(struct weir_server *s)
 {
     struct weir_error e = {0};
@@ -141,7 +96,7 @@ void weir_server_advance(struct weir_server *s)
             WEIR_LOG(CONFIG, INFO, "cm init: initializing cds");
             subscribe(s, WEIR_CLUSTERS, &s->b.cds);
         } else if (s->b.cds.kind == WEIR_FROM_FILE) {
-            file_start(s, WEIR_CLUSTERS);
+            weir_server_file_start(s, WEIR_CLUSTERS);
         } else {
             s->cds_answered = true;
         }
@@ -151,143 +106,12 @@ void weir_server_advance(struct weir_server *s)
         WEIR_LOG(MAIN, INFO, "all clusters initialized. initializing init manager");
         s->stage = WEIR_STAGE_LDS;
         if (s->ads != NULL && s->b.lds.kind == WEIR_FROM_ADS) subscribe(s, WEIR_LISTENERS, &s->b.lds);
-        else if (s->b.lds.kind == WEIR_FROM_FILE) file_start(s, WEIR_LISTENERS);
+        else if (s->b.lds.kind == WEIR_FROM_FILE) weir_server_file_start(s, WEIR_LISTENERS);
         else s->lds_answered = true;
     }
     if (s->stage == WEIR_STAGE_LDS && s->lds_answered && weir_publisher_warming(s->publisher, WEIR_LISTENERS) == 0) go_live(s);
     s->advancing = false;
 }
-
-/* --- xDS --- */
-
-static void forget_done(struct weir_compile_job *job)
-{
-    weir_compile_job_destroy(job);
-}
-
-static void on_forget(void *ctx, enum weir_resource_type type, uint32_t source, struct weir_str name)
-{
-    struct weir_server *s = ctx;
-    struct weir_compile_job *job = weir_compile_job_create(type, 0, 1);
-    job->source = source;
-    job->removed[0] = weir_arena_str(&job->arena, name);
-    job->done = job->dropped = forget_done;
-    weir_compiler_submit(s->compiler, job);
-}
-
-static void on_wanted(void *ctx, enum weir_resource_type type)
-{
-    struct weir_server *s = ctx;
-    s->wanted |= 1u << type;
-    weir_worker_defer(s->control, &s->wanted_later);
-}
-
-/* One subscription change for all clusters and listeners of a turn. */
-static void wanted_send(struct weir_deferred *d)
-{
-    struct weir_server *s = WEIR_CONTAINER_OF(d, struct weir_server, wanted_later);
-    static const enum weir_resource_type types[] = {WEIR_ENDPOINTS, WEIR_ROUTES};
-    for (size_t i = 0; i < 2; i++) {
-        if ((s->wanted & 1u << types[i]) == 0 || s->ads == NULL) continue;
-        struct weir_arena a = {0};
-        size_t count;
-        struct weir_str *names = weir_publisher_wanted(s->publisher, types[i], &a, &count);
-        if (count > 0 || (s->subscribed & 1u << types[i])) weir_ads_subscribe(s->ads, types[i], false, names, count);
-        s->subscribed |= count > 0 ? 1u << types[i] : 0;
-        weir_arena_deinit(&a);
-    }
-    s->wanted = 0;
-}
-
-static void on_warmed(void *ctx)
-{
-    weir_server_advance(ctx);
-}
-
-static const struct weir_publisher_events publisher_events = {.on_wanted = on_wanted, .on_forget = on_forget, .on_warmed = on_warmed};
-
-/* The response lives as long as its job: the job's items point into it. */
-struct response_job {
-    struct weir_server *server;
-    struct weir_ads_response *response;
-};
-
-static void response_done(struct weir_compile_job *job)
-{
-    struct response_job *r = job->ctx;
-    struct weir_server *s = r->server;
-    size_t changed = 0, refused = 0;
-    for (size_t i = 0; i < job->count; i++) {
-        changed += job->items[i].state == WEIR_COMPILED_NEW;
-        refused += job->items[i].state == WEIR_COMPILED_REFUSED;
-    }
-    const char *nack = weir_publisher_apply(s->publisher, job);
-    WEIR_LOG(CONFIG, INFO, "%s: response with version '%.*s': %zu of %zu resources changed, %zu removed, %zu refused",
-             weir_resource_type_name(job->type), WEIR_STR_ARG(job->version), changed, job->count, job->removed_count, refused);
-    if (job->type == WEIR_CLUSTERS) s->cds_answered = true;
-    if (job->type == WEIR_LISTENERS) s->lds_answered = true;
-    s->xds[job->type].update_success += nack == NULL;
-    if (nack == NULL) snprintf(s->xds[job->type].version, sizeof(s->xds[job->type].version), "%.*s", WEIR_STR_ARG(job->version));
-    s->xds[job->type].update_rejected += nack != NULL;
-    weir_ads_verdict(s->ads, r->response, nack);
-    weir_compile_job_destroy(job);
-    weir_server_advance(s);
-}
-
-static void response_dropped(struct weir_compile_job *job)
-{
-    struct response_job *r = job->ctx;
-    weir_ads_verdict(r->server->ads, r->response, NULL);
-    weir_compile_job_destroy(job);
-}
-
-static void on_response(void *ctx, struct weir_ads_response *r)
-{
-    struct weir_server *s = ctx;
-    struct weir_compile_job *job = weir_compile_job_create(r->type, r->count, r->removed_count);
-    struct response_job *j = WEIR_NEW(&job->arena, struct response_job, 1);
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    *j = (struct response_job){s, r};
-    job->ctx = j;
-    job->received_wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-    job->source = WEIR_SOURCE_ADS;
-    job->full = !r->delta && (r->type == WEIR_CLUSTERS || r->type == WEIR_LISTENERS);
-    job->version = r->version;
-    for (size_t i = 0; i < r->count; i++) {
-        const struct weir_ads_resource *a = &r->resources[i];
-        job->items[i] = (struct weir_compile_item){.name = a->name, .version = a->version, .type_url = a->type_url,
-                                                   .packed = {(const char *)a->body.data, a->body.len}};
-    }
-    for (size_t i = 0; i < r->removed_count; i++) job->removed[i] = r->removed[i];
-    job->done = response_done;
-    job->dropped = response_dropped;
-    pthread_mutex_lock(&s->lock);
-    bool closing = s->closing;
-    if (!closing) weir_compiler_submit(s->compiler, job);
-    pthread_mutex_unlock(&s->lock);
-    if (closing) response_dropped(job);
-}
-
-static void on_ads_state(void *ctx, bool connected, struct weir_str why)
-{
-    struct weir_server *s = ctx;
-    atomic_store_explicit(&s->ads_connected, connected, memory_order_relaxed);
-    if (connected) WEIR_LOG(CONFIG, INFO, "ads: stream to '%.*s' is up", WEIR_STR_ARG(s->b.ads_cluster));
-    else WEIR_LOG(CONFIG, WARNING, "ads: stream to '%.*s' ended: %.*s; what was accepted serves on", WEIR_STR_ARG(s->b.ads_cluster), WEIR_STR_ARG(why));
-    pthread_mutex_lock(&s->lock);
-    snprintf(s->ads_why, sizeof(s->ads_why), "%.*s", connected ? 0 : (int)why.n, why.p);
-    pthread_mutex_unlock(&s->lock);
-    if (!connected) atomic_fetch_add_explicit(&s->ads_failures, 1, memory_order_relaxed);
-}
-
-static void on_ads_attempt(void *ctx, enum weir_resource_type type)
-{
-    struct weir_server *s = ctx;
-    atomic_fetch_add_explicit(&s->ads_attempts[type], 1, memory_order_relaxed);
-}
-
-static const struct weir_ads_events ads_events = {.on_response = on_response, .on_state = on_ads_state, .on_attempt = on_ads_attempt};
 
 /* --- signals and the end --- */
 
@@ -447,7 +271,7 @@ int weir_server_run(struct weir_server *s)
 {
     struct weir_error e = {0};
     threads_start(s);
-    if (s->b.has_ads && weir_ads_create(&s->b.ads, &ads_events, s, &s->ads, &e) != WEIR_OK) {
+    if (s->b.has_ads && weir_ads_create(&s->b.ads, &weir_server_ads_events, s, &s->ads, &e) != WEIR_OK) {
         WEIR_LOG(MAIN, CRITICAL, "%s", e.text);
         return 1;
     }
@@ -503,7 +327,7 @@ static void timers_set(struct weir_server *s)
 {
     s->fetch_timeout.on_due = on_fetch_timeout;
     s->wait_log.on_due = on_waiting;
-    s->wanted_later.run = wanted_send;
+    s->wanted_later.run = weir_server_wanted_send;
 }
 
 enum weir_err weir_server_create(const struct weir_options *o, struct weir_bootstrap *b, struct weir_support_log *support, struct weir_server **out,
@@ -544,7 +368,8 @@ enum weir_err weir_server_create(const struct weir_options *o, struct weir_boots
         struct weir_publisher_options p = {.control = s->control, .workers = s->workers, .worker_count = s->worker_count, .names = s->names,
                                            .stats = s->stats, .clusters = &s->clusters, .initial_fetch_timeout_ms = 15000,
                                            .drain_time_s = o->drain_time_s, .drain_immediately = o->drain_immediately};
-        s->publisher = weir_publisher_create(&p, &publisher_events, s);
+        s->publisher = weir_publisher_create(&p, &weir_server_publisher_events, s);
+        s->ttls = weir_ttls_create(s->control, weir_server_expired, s);
         if (s->b.runtime != NULL) weir_publisher_set_runtime(s->publisher, s->b.runtime);
         err = weir_server_admin_start(s, e);
         if (err == WEIR_OK) err = weir_server_probes_start(s, e);
@@ -588,6 +413,7 @@ void weir_server_destroy(struct weir_server *s)
     weir_server_probes_stop(s);
     if (s->control != NULL) weir_raw_close_lingering(s->control);
     weir_publisher_destroy(s->publisher);
+    weir_ttls_destroy(s->ttls);
     if (s->clusters.dns != NULL) weir_dns_destroy(s->clusters.dns);
     workers_destroy(s);
     if (s->signals != NULL) weir_watch_destroy(s->signals);

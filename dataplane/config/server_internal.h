@@ -1,4 +1,4 @@
-/* Between server.c and server_admin.c only: the fields of a running weir. Control thread unless said. */
+/* Between server.c, server_xds.c, server_stats.c, server_admin.c and config_dump.c only: the fields of a running weir. Control thread unless said. */
 #ifndef WEIR_CONFIG_SERVER_INTERNAL_H
 #define WEIR_CONFIG_SERVER_INTERNAL_H
 
@@ -9,6 +9,7 @@
 #include "dataplane/config/cpus.h"
 #include "dataplane/config/file_source.h"
 #include "dataplane/config/names.h"
+#include "dataplane/config/resource_ttl.h"
 #include "dataplane/config/server.h"
 #include "dataplane/limits.h"
 #include "dataplane/listener/listener.h"
@@ -55,6 +56,7 @@ struct weir_server {
     struct weir_cluster_env clusters;
     struct weir_publisher *publisher;
     struct weir_ads *ads;
+    struct weir_ttls *ttls;
     struct weir_file_source *cds_file, *lds_file;
     pthread_mutex_t lock; /* guards `closing` against the ADS client's thread */
     bool closing;
@@ -84,6 +86,13 @@ void weir_server_stats_start(struct weir_server *s); /* the flush of histograms,
 void weir_server_stats_live(struct weir_server *s);  /* once, when everything is initialised */
 void weir_server_stats_refresh(struct weir_server *s);
 void weir_server_stats_destroy(struct weir_server *s);
+/* server_xds.c: dynamic configuration comes in. */
+extern const struct weir_publisher_events weir_server_publisher_events;
+extern const struct weir_ads_events weir_server_ads_events;
+void weir_server_file_start(struct weir_server *s, enum weir_resource_type type); /* CDS or LDS, as the bootstrap says */
+/* Resources whose time to live has ended (weir_ttl_expired). */
+void weir_server_expired(void *ctx, enum weir_resource_type type, const struct weir_ttl_end *ends, size_t count);
+void weir_server_wanted_send(struct weir_deferred *d); /* of server.wanted_later */
 /* Drains and ends; a second call ends at once. Where listeners have traffic_direction OUTBOUND, those go last. */
 void weir_server_drain(struct weir_server *s, uint64_t linger_ms, uint64_t drain_ms); /* as struct weir_shutdown_order */
 void weir_server_logs_reopen(struct weir_server *s);

@@ -9,7 +9,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
 import peers  # noqa: E402
-from support import h2peer, process, tls, upstream, websocket  # noqa: E402
+from support import h2peer, process, tls, upstream, websocket, xds_server  # noqa: E402
 from support.grpc_echo import EchoServer  # noqa: E402
 from support.weir import Weir  # noqa: E402
 
@@ -91,6 +91,7 @@ make_upstream = closing(upstream.Upstream)
 make_h2_upstream = closing(h2peer.Upstream)
 make_grpc_upstream = closing(EchoServer)
 make_websocket_upstream = closing(websocket.WebSocketUpstream)
+make_control_plane = closing(xds_server.ControlPlane)
 
 
 @pytest.fixture(scope="session")

@@ -357,7 +357,8 @@ static void test_takes_wrapped_resources_and_large_messages(void **state)
     xds_stream_write(&s, weir_wire_out_str(&out));
     struct weir_ads_response *r = owner_take(&o);
     assert_int_equal(r->resources[0].name.n, n);
-    assert_true(weir_str_eq(r->resources[0].version, WEIR_STR("own")));
+    assert_true(weir_str_eq(r->resources[0].version, WEIR_STR("v1"))); /* not the wrapper's own */
+    assert_false(r->resources[0].heartbeat);
     assert_int_equal(r->resources[0].ttl_ms, 2500);
     assert_true(weir_str_eq(r->resources[0].type_url, WEIR_STR(CDS)));
     weir_ads_verdict(o.ads, r, NULL);

@@ -256,6 +256,22 @@ static void test_delta_resumes_with_what_it_holds(void **state)
     end(&f);
 }
 
+static void test_delta_does_not_hold_what_is_forgotten(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f, true);
+    want(&f, "*");
+    expect(&f, "v= n= + -");
+    accept(&f, response(&f, "1", "n1", "ab", ""));
+    expect(&f, "v= n=n1 + -");
+    weir_subscription_forget(&f.s, WEIR_STR("a"));
+    weir_subscription_forget(&f.s, WEIR_STR("z"));
+    weir_subscription_stream_end(&f.s);
+    expect(&f, "v= n= + - b@1");
+    end(&f);
+}
+
 static void test_delta_does_not_hold_what_is_no_longer_wanted(void **state)
 {
     (void)state;
@@ -302,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_wildcard_beside_names_is_spelt_out),
         cmocka_unit_test(test_delta_sends_differences),
         cmocka_unit_test(test_delta_resumes_with_what_it_holds),
+        cmocka_unit_test(test_delta_does_not_hold_what_is_forgotten),
         cmocka_unit_test(test_delta_does_not_hold_what_is_no_longer_wanted),
         cmocka_unit_test(test_back_off_doubles_its_bound_up_to_the_cap),
     };

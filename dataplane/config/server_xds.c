@@ -1,0 +1,243 @@
+/* The way of dynamic configuration through the server: from the ADS client (its own thread) and from files to the compile
+ * thread, from there to the publisher (control thread), and back as ACK, NACK and subscriptions. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "dataplane/base/log.h"
+#include "dataplane/config/server_internal.h"
+
+/* From the control thread. What the last turn of the process still gives is dropped: the compile thread is gone. */
+static void submit(struct weir_server *s, struct weir_compile_job *job)
+{
+    if (!s->closing) weir_compiler_submit(s->compiler, job);
+    else if (job->dropped != NULL) job->dropped(job);
+    else weir_compile_job_destroy(job);
+}
+
+/* --- files --- */
+
+static void file_done(struct weir_compile_job *job)
+{
+    struct weir_server *s = job->ctx;
+    const char *refused = weir_publisher_apply(s->publisher, job);
+    if (job->type == WEIR_CLUSTERS) s->cds_answered = true;
+    if (job->type == WEIR_LISTENERS) s->lds_answered = true;
+    s->xds[job->type].update_success += refused == NULL;
+    s->xds[job->type].update_rejected += refused != NULL;
+    weir_compile_job_destroy(job);
+    weir_server_advance(s);
+}
+
+static void on_file_job(void *ctx, struct weir_compile_job *job)
+{
+    struct weir_server *s = ctx;
+    free(s->broken[job->type]);
+    s->broken[job->type] = NULL;
+    job->ctx = s;
+    job->done = file_done;
+    submit(s, job);
+}
+
+static void on_file_broken(void *ctx, enum weir_resource_type type, const struct weir_error *e)
+{
+    struct weir_server *s = ctx;
+    s->xds[type].update_rejected++;
+    if (s->broken[type] == NULL) s->broken[type] = malloc(sizeof(*e));
+    if (s->broken[type] == NULL) abort();
+    *s->broken[type] = *e;
+    WEIR_LOG(CONFIG, ERROR, "%s: %s; %s", weir_resource_type_name(type), e->text,
+             s->state == WEIR_LIVE ? "what was accepted serves on" : "start-up waits for it");
+}
+
+static const struct weir_file_source_events file_events = {on_file_job, on_file_broken};
+
+void weir_server_file_start(struct weir_server *s, enum weir_resource_type type)
+{
+    bool clusters = type == WEIR_CLUSTERS;
+    const struct weir_source *source = clusters ? &s->b.cds : &s->b.lds;
+    weir_timer_stop(&s->control->timers, &s->fetch_timeout);
+    if (source->initial_fetch_timeout_ms != 0) weir_timer_start(&s->control->timers, &s->fetch_timeout, source->initial_fetch_timeout_ms);
+    struct weir_file_source *f =
+        weir_file_source_create(s->control, type, clusters ? WEIR_SOURCE_CDS_FILE : WEIR_SOURCE_LDS_FILE, source, &file_events, s);
+    if (clusters) s->cds_file = f;
+    else s->lds_file = f;
+}
+
+/* --- what the publisher asks for --- */
+
+static void forget_done(struct weir_compile_job *job)
+{
+    weir_compile_job_destroy(job);
+}
+
+static void on_forget(void *ctx, enum weir_resource_type type, uint32_t source, struct weir_str name)
+{
+    struct weir_server *s = ctx;
+    struct weir_compile_job *job = weir_compile_job_create(type, 0, 1);
+    job->source = source;
+    job->removed[0] = weir_arena_str(&job->arena, name);
+    weir_ttls_set(s->ttls, type, name, 0, 0);
+    job->done = job->dropped = forget_done;
+    submit(s, job);
+}
+
+static void on_wanted(void *ctx, enum weir_resource_type type)
+{
+    struct weir_server *s = ctx;
+    s->wanted |= 1u << type;
+    weir_worker_defer(s->control, &s->wanted_later);
+}
+
+/* One subscription change for all clusters and listeners of a turn. */
+void weir_server_wanted_send(struct weir_deferred *d)
+{
+    struct weir_server *s = WEIR_CONTAINER_OF(d, struct weir_server, wanted_later);
+    static const enum weir_resource_type types[] = {WEIR_ENDPOINTS, WEIR_ROUTES};
+    for (size_t i = 0; i < 2; i++) {
+        if ((s->wanted & 1u << types[i]) == 0 || s->ads == NULL) continue;
+        struct weir_arena a = {0};
+        size_t count;
+        struct weir_str *names = weir_publisher_wanted(s->publisher, types[i], &a, &count);
+        if (count > 0 || (s->subscribed & 1u << types[i])) weir_ads_subscribe(s->ads, types[i], false, names, count);
+        s->subscribed |= count > 0 ? 1u << types[i] : 0;
+        weir_arena_deinit(&a);
+    }
+    s->wanted = 0;
+}
+
+static void on_warmed(void *ctx)
+{
+    weir_server_advance(ctx);
+}
+
+const struct weir_publisher_events weir_server_publisher_events = {.on_wanted = on_wanted, .on_forget = on_forget, .on_warmed = on_warmed};
+
+/* The response lives as long as its job: the job's items point into it. */
+struct response_job {
+    struct weir_server *server;
+    struct weir_ads_response *response;
+};
+
+static void expiry_done(struct weir_compile_job *job)
+{
+    struct weir_server *s = job->ctx;
+    for (size_t i = 0; i < job->removed_count; i++) {
+        if (job->removed[i].n == 0) continue;
+        WEIR_LOG(CONFIG, WARNING, "%s: the time to live of '%.*s' has ended: taken as removed", weir_resource_type_name(job->type), WEIR_STR_ARG(job->removed[i]));
+        weir_ads_forget(s->ads, job->type, job->removed[i]);
+    }
+    (void)weir_publisher_apply(s->publisher, job); /* nothing in it that could be refused */
+    weir_compile_job_destroy(job);
+    weir_server_advance(s);
+}
+
+/* Goes the way of a removal, in order with the responses that are under way: one of them may have it live on. */
+void weir_server_expired(void *ctx, enum weir_resource_type type, const struct weir_ttl_end *ends, size_t count)
+{
+    struct weir_server *s = ctx;
+    struct weir_compile_job *job = weir_compile_job_create(type, 0, count);
+    uint64_t *heard = WEIR_NEW(&job->arena, uint64_t, count);
+    job->source = WEIR_SOURCE_ADS;
+    job->removed_heard = heard;
+    for (size_t i = 0; i < count; i++) {
+        job->removed[i] = weir_arena_str(&job->arena, ends[i].name);
+        heard[i] = ends[i].heard;
+    }
+    job->ctx = s;
+    job->done = expiry_done;
+    submit(s, job);
+}
+
+/* A refused resource leaves the time of the one that serves on as it was. */
+static void ttls_update(struct weir_server *s, const struct weir_compile_job *job)
+{
+    for (size_t i = 0; i < job->removed_count; i++) weir_ttls_set(s->ttls, job->type, job->removed[i], 0, 0);
+    for (size_t i = 0; i < job->count; i++) {
+        const struct weir_compile_item *item = &job->items[i];
+        if (item->state != WEIR_COMPILED_REFUSED) weir_ttls_set(s->ttls, job->type, item->name, item->ttl_ms, item->heard);
+    }
+}
+
+static void response_done(struct weir_compile_job *job)
+{
+    struct response_job *r = job->ctx;
+    struct weir_server *s = r->server;
+    size_t changed = 0, refused = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        changed += job->items[i].state == WEIR_COMPILED_NEW;
+        refused += job->items[i].state == WEIR_COMPILED_REFUSED;
+    }
+    const char *nack = weir_publisher_apply(s->publisher, job);
+    WEIR_LOG(CONFIG, INFO, "%s: response with version '%.*s': %zu of %zu resources changed, %zu removed, %zu refused",
+             weir_resource_type_name(job->type), WEIR_STR_ARG(job->version), changed, job->count, job->removed_count, refused);
+    if (job->type == WEIR_CLUSTERS) s->cds_answered = true;
+    if (job->type == WEIR_LISTENERS) s->lds_answered = true;
+    s->xds[job->type].update_success += nack == NULL;
+    if (nack == NULL) snprintf(s->xds[job->type].version, sizeof(s->xds[job->type].version), "%.*s", WEIR_STR_ARG(job->version));
+    s->xds[job->type].update_rejected += nack != NULL;
+    ttls_update(s, job);
+    weir_ads_verdict(s->ads, r->response, nack);
+    weir_compile_job_destroy(job);
+    weir_server_advance(s);
+}
+
+static void response_dropped(struct weir_compile_job *job)
+{
+    struct response_job *r = job->ctx;
+    weir_ads_verdict(r->server->ads, r->response, NULL);
+    weir_compile_job_destroy(job);
+}
+
+static void on_response(void *ctx, struct weir_ads_response *r)
+{
+    struct weir_server *s = ctx;
+    struct weir_compile_job *job = weir_compile_job_create(r->type, r->count, r->removed_count);
+    struct response_job *j = WEIR_NEW(&job->arena, struct response_job, 1);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *j = (struct response_job){s, r};
+    job->ctx = j;
+    job->received_wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    job->source = WEIR_SOURCE_ADS;
+    job->version = r->version;
+    size_t heartbeats = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        const struct weir_ads_resource *a = &r->resources[i];
+        job->items[i] = (struct weir_compile_item){.name = a->name, .version = a->version, .type_url = a->type_url, .heartbeat = a->heartbeat,
+                                                   .ttl_ms = a->ttl_ms, .packed = {(const char *)a->body.data, a->body.len}};
+        heartbeats += a->heartbeat;
+    }
+    /* A response of heartbeats alone says nothing of what it does not name. */
+    bool set = heartbeats == 0 || heartbeats < r->count;
+    job->full = !r->delta && set && (r->type == WEIR_CLUSTERS || r->type == WEIR_LISTENERS);
+    for (size_t i = 0; i < r->removed_count; i++) job->removed[i] = r->removed[i];
+    job->done = response_done;
+    job->dropped = response_dropped;
+    pthread_mutex_lock(&s->lock);
+    bool closing = s->closing;
+    if (!closing) weir_compiler_submit(s->compiler, job);
+    pthread_mutex_unlock(&s->lock);
+    if (closing) response_dropped(job);
+}
+
+static void on_ads_state(void *ctx, bool connected, struct weir_str why)
+{
+    struct weir_server *s = ctx;
+    atomic_store_explicit(&s->ads_connected, connected, memory_order_relaxed);
+    if (connected) WEIR_LOG(CONFIG, INFO, "ads: stream to '%.*s' is up", WEIR_STR_ARG(s->b.ads_cluster));
+    else WEIR_LOG(CONFIG, WARNING, "ads: stream to '%.*s' ended: %.*s; what was accepted serves on", WEIR_STR_ARG(s->b.ads_cluster), WEIR_STR_ARG(why));
+    pthread_mutex_lock(&s->lock);
+    snprintf(s->ads_why, sizeof(s->ads_why), "%.*s", connected ? 0 : (int)why.n, why.p);
+    pthread_mutex_unlock(&s->lock);
+    if (!connected) atomic_fetch_add_explicit(&s->ads_failures, 1, memory_order_relaxed);
+}
+
+static void on_ads_attempt(void *ctx, enum weir_resource_type type)
+{
+    struct weir_server *s = ctx;
+    atomic_fetch_add_explicit(&s->ads_attempts[type], 1, memory_order_relaxed);
+}
+
+const struct weir_ads_events weir_server_ads_events = {.on_response = on_response, .on_state = on_ads_state, .on_attempt = on_ads_attempt};
