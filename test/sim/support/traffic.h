@@ -5,43 +5,8 @@
 #define TEST_SIM_SUPPORT_TRAFFIC_H
 
 #include "test/sim/support/http_peer.h"
+#include "test/sim/support/plan.h"
 #include "test/sim/support/proxy.h"
-
-enum fault {
-    FAULT_NONE,
-    FAULT_REFUSE, /* HTTP/2: REFUSED_STREAM; HTTP/1: FIN without an answer */
-    FAULT_RESET,  /* HTTP/2: RST_STREAM; HTTP/1: RST, before the head */
-    FAULT_BREAK,  /* the connection breaks before the head */
-    FAULT_503,
-    FAULT_CUT,    /* after the head and a part of the body */
-    FAULT_SILENT, /* no answer ever */
-};
-enum client_fault { CLIENT_FINE, CLIENT_CANCELS, CLIENT_VANISHES };
-enum way { WAY_PLAIN, WAY_RETRY, WAY_SHORT }; /* no retries; three; a timeout of half a second */
-
-struct plan {
-    enum way way;
-    bool upstream_h2; /* which cluster */
-    const char *method;
-    uint32_t request_bytes, request_pieces, response_bytes, response_pieces;
-    uint64_t request_gap_ns, response_gap_ns, think_ns; /* between pieces; before the head */
-    uint32_t status;
-    bool request_length, response_length; /* content-length is sent */
-    bool request_trailers, response_trailers;
-    bool early;   /* the upstream answers before the request has ended */
-    bool slow;    /* the client stops reading now and then */
-    enum fault fault;
-    uint32_t fails; /* so many attempts meet the fault, the next ones do not */
-    enum client_fault client_fault;
-    uint64_t client_fault_ns;
-};
-
-/* What plans may hold. */
-struct traffic_options {
-    bool faults, client_faults;
-    bool moved; /* hosts come and go: a connection may end under a request that is on its way to it */
-    uint32_t body_max;
-};
 
 struct traffic;
 struct exchange {

@@ -1,0 +1,64 @@
+/* What an exchange must have come to, by its plan alone. */
+#include "test/sim/support/traffic_internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const char *const fault_names[] = {"none", "refuse", "reset", "break", "503", "cut", "silent"};
+
+/* What is wrong with an exchange, or NULL. */
+static const char *judge(const struct exchange *x)
+{
+    const struct plan *p = &x->plan;
+    bool own = x->received != UINT64_MAX; /* the upstream's answer, not one of the proxy's making */
+    if (x->foreign) return "got the answer of another request";
+    if (x->wrong) return "bytes of the answer are wrong";
+    if (x->request_wrong) return "the upstream got another request than was sent";
+    if (own && x->received > p->response_bytes && x->status != 503) return "more bytes than were sent";
+    bool whole = x->ended && !x->reset;
+    if (whole && own && x->status == p->status && x->received != p->response_bytes) return "an answer that was cut passes for whole";
+    if (p->client_fault != CLIENT_FINE || x->vanished) return NULL;
+
+    bool good = whole && own && x->status == p->status && x->received == p->response_bytes;
+    if (good && p->response_trailers && p->upstream_h2 && x->client_h2 && !x->trailers) return "trailers were lost";
+    if (good) return NULL;
+    uint32_t fails = p->fault == FAULT_NONE ? 0 : p->fails;
+    /* Others' broken connections may have taken it along, on HTTP/2 without the upstream knowing. */
+    bool disturbed = x->collateral != 0 || (p->upstream_h2 && (x->after_break || x->traffic->breaks != x->breaks_at_start)) || x->traffic->options.moved;
+    if (p->way == WAY_SHORT && x->end_ns - x->start_ns >= 500 * (uint64_t)SIM_MS && (x->status == 504 || x->reset)) return NULL;
+    if (fails == 0 && !disturbed) return "was lost though nothing went wrong";
+    if (p->fault == FAULT_CUT && fails != 0) return x->reset || !whole || x->status >= 500 ? NULL : "a cut answer passes for whole";
+    if (p->fault == FAULT_SILENT && fails != 0) return x->status == 504 || disturbed ? NULL : "no 504 for a silent upstream";
+    if (p->way == WAY_RETRY && !disturbed) return "was lost though a retry was allowed";
+    if (disturbed) return NULL;
+    return whole && x->status == 503 ? NULL : "neither the answer nor a 503";
+}
+
+void print_exchange(const struct exchange *x)
+{
+    static const char *const ways[] = {"plain", "retry", "short"}, *const client_faults[] = {"", ", client cancels", ", client vanishes"};
+    const struct plan *p = &x->plan;
+    print_error("  HTTP/%d to HTTP/%d %s, %s %u bytes in %u, answer %u with %u bytes in %u, fault %s x%u%s at %.1f%s%s\n"
+                "  attempts %u, collateral %u, sends %u; the client saw status %u, %lld bytes%s%s, from %.1f to %.1f ms\n",
+                x->client_h2 ? 2 : 1, p->upstream_h2 ? 2 : 1, ways[p->way], p->method, p->request_bytes, p->request_pieces, p->status,
+                p->response_bytes, p->response_pieces, fault_names[p->fault], p->fails, client_faults[p->client_fault],
+                (double)p->client_fault_ns / SIM_MS, p->early ? ", early" : "", p->slow ? ", slow" : "", x->attempts, x->collateral,
+                x->sends, x->status, (long long)x->received, x->ended ? ", end" : "", x->reset ? ", reset" : "",
+                (double)x->start_ns / SIM_MS, (double)x->end_ns / SIM_MS);
+}
+
+void traffic_check(struct traffic *t, uint64_t seed)
+{
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct exchange *x = &t->exchanges[i];
+        const char *why = x->done ? judge(x) : "never ended";
+        if (why == NULL) continue;
+        print_error("seed %llu, exchange %u: %s\n", (unsigned long long)seed, x->id, why);
+        print_exchange(x);
+        fail();
+    }
+}

@@ -1,0 +1,128 @@
+#include "test/sim/support/world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char listener[] =
+    "{'name': 'in', 'address': {'socket_address': {'address': '10.0.0.1', 'port_value': 80}}, 'bind_to_port': false,"
+    " 'filter_chains': [{'filters': [{'name': 'hcm', 'typed_config': {"
+    "  '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',"
+    "  'stat_prefix': 'in', 'rds': {'route_config_name': 'routes', 'config_source': {'ads': {}, 'resource_api_version': 'V3'}}, %s"
+    "  'http_filters': [{'name': 'router', 'typed_config': {"
+    "    '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router'}}]}}]}]}";
+
+static const char routes[] =
+    "{'name': 'routes', 'virtual_hosts': [{'name': 'all', 'domains': ['*'], 'routes': [%s"
+    " {'match': {'prefix': '/h1/plain/'}, 'route': {'cluster': 'h1'}},"
+    " {'match': {'prefix': '/h2/plain/'}, 'route': {'cluster': 'h2'}},"
+    " {'match': {'prefix': '/h1/short/'}, 'route': {'cluster': 'h1', 'timeout': '0.5s'}},"
+    " {'match': {'prefix': '/h2/short/'}, 'route': {'cluster': 'h2', 'timeout': '0.5s'}},"
+    " {'match': {'prefix': '/h1/retry/'}, 'route': {'cluster': 'h1', 'retry_policy': {"
+    "   'retry_on': 'connect-failure,refused-stream,reset,5xx', 'num_retries': 3}}},"
+    " {'match': {'prefix': '/h2/retry/'}, 'route': {'cluster': 'h2', 'retry_policy': {"
+    "   'retry_on': 'connect-failure,refused-stream,reset,5xx', 'num_retries': 3}}}]}]}";
+
+static const char cluster_h1[] =
+    "{'name': 'h1', 'type': 'EDS', 'eds_cluster_config': {'eds_config': {'ads': {}, 'resource_api_version': 'V3'}}, %s"
+    " 'circuit_breakers': {'thresholds': [{'max_retries': 1000}]}}";
+static const char cluster_h2[] =
+    "{'name': 'h2', 'type': 'EDS', 'eds_cluster_config': {'eds_config': {'ads': {}, 'resource_api_version': 'V3'}}, %s"
+    " 'circuit_breakers': {'thresholds': [{'max_retries': 1000}]},"
+    " 'typed_extension_protocol_options': {'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {"
+    "   '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',"
+    "   'explicit_http_config': {'http2_protocol_options': {}}}}}";
+
+void world_apply_endpoints(struct world *w, bool h2, unsigned hosts)
+{
+    char json[2048];
+    int n = snprintf(json, sizeof(json), "{'cluster_name': '%s', 'endpoints': [{'lb_endpoints': [", h2 ? "h2" : "h1");
+    bool first = true;
+    for (unsigned i = 0; i < WORLD_HOSTS; i++) {
+        if ((hosts & 1u << i) == 0) continue;
+        n += snprintf(json + n, sizeof(json) - (size_t)n,
+                      "%s{'endpoint': {'address': {'socket_address': {'address': '10.0.0.%u', 'port_value': 80}}}}", first ? "" : ", ",
+                      (h2 ? 20 : 10) + i);
+        first = false;
+    }
+    (void)snprintf(json + n, sizeof(json) - (size_t)n, "]}]}");
+    proxy_apply_one(w->proxy, WEIR_ENDPOINTS, h2 ? "h2" : "h1", json);
+}
+
+void world_apply_clusters(struct world *w, const char *more)
+{
+    char h1[2048], h2[2048];
+    (void)snprintf(h1, sizeof(h1), cluster_h1, more);
+    (void)snprintf(h2, sizeof(h2), cluster_h2, more);
+    proxy_apply(w->proxy, WEIR_CLUSTERS, (struct proxy_resource[]){{"h1", h1}, {"h2", h2}}, 2, NULL);
+}
+
+void world_apply_routes(struct world *w, const char *first)
+{
+    char json[8192];
+    (void)snprintf(json, sizeof(json), routes, first);
+    proxy_apply_one(w->proxy, WEIR_ROUTES, "routes", json);
+}
+
+void world_apply_listener(struct world *w, const char *more)
+{
+    char json[4096];
+    (void)snprintf(json, sizeof(json), listener, more);
+    proxy_apply_one(w->proxy, WEIR_LISTENERS, "in", json);
+}
+
+void world_init(struct world *w, uint64_t seed, const struct traffic_options *o, uint32_t exchanges)
+{
+    *w = (struct world){.seed = seed, .sim = sim_create(seed)};
+    struct weir_random *random = &w->sim->random;
+    w->sim->network.latency_max_ns = 10000 + weir_random_below(random, 5 * SIM_MS);
+    w->sim->network.window_bytes = 4096 << weir_random_below(random, 6);
+    if (weir_random_below(random, 2) == 0) w->sim->network.piece_max = 1 + weir_random_below(random, 5000);
+    w->proxy = proxy_create(w->sim, 1 + (uint32_t)weir_random_below(random, 2));
+    world_apply_clusters(w, "");
+    world_apply_endpoints(w, false, 7);
+    world_apply_endpoints(w, true, 7);
+    world_apply_routes(w, "");
+    world_apply_listener(w, "");
+    proxy_start(w->proxy);
+    sim_pass(w->sim, SIM_MS);
+    proxy_open_port(w->proxy, "in", sim_address(1, 80));
+    traffic_init(&w->traffic, w->sim, w->proxy, o, sim_address(1, 80), exchanges);
+    for (uint8_t i = 0; i < WORLD_HOSTS; i++) {
+        traffic_add_upstream(&w->traffic, sim_address((uint8_t)(10 + i), 80), false);
+        traffic_add_upstream(&w->traffic, sim_address((uint8_t)(20 + i), 80), true);
+    }
+}
+
+uint64_t world_add_clients(struct world *w, uint32_t exchanges)
+{
+    struct weir_random *random = &w->sim->random;
+    uint64_t span = 1 + weir_random_below(random, 400) * (uint64_t)SIM_MS;
+    for (uint32_t left = exchanges; left != 0;) {
+        uint32_t n = 1 + (uint32_t)weir_random_below(random, left < 10 ? left : 10);
+        traffic_add_client(&w->traffic, weir_random_below(random, 2) == 0, n, span);
+        left -= n;
+    }
+    return span;
+}
+
+void world_settle(struct world *w)
+{
+    bool done = sim_run(w->sim, traffic_done, &w->traffic, 120 * S);
+    traffic_check(&w->traffic, w->seed);
+    if (!done) fail_msg("seed %llu: not all has ended", (unsigned long long)w->seed);
+}
+
+uint64_t world_end(struct world *w)
+{
+    world_settle(w);
+    uint64_t trace = w->sim->trace;
+    traffic_deinit(&w->traffic, w->seed);
+    proxy_destroy(w->proxy);
+    return trace;
+}
