@@ -29,6 +29,29 @@ enum weir_err weir_address_compile(struct weir_compile *c, const char *field, co
     return WEIR_OK;
 }
 
+static enum weir_err compile_socket_options(struct weir_compile *c, const pb_listener *pb, struct weir_listener_socket_options *o)
+{
+    struct weir_socket_option *at = weir_new(c, struct weir_socket_option, pb->n_socket_options + 1u);
+    bool ip = weir_address_is_ip(&o->address), v6 = ip && o->address.any.sa_family == AF_INET6;
+    o->extra = at;
+    for (size_t i = 0; i < pb->n_socket_options; i++) {
+        const pb_socket_option *p = pb->socket_options[i];
+        size_t mark = weir_path_push(c, "socket_options", (int)i);
+        if (p->level != (int)p->level) return weir_reject(c, "level", "a socket option's level is a 32-bit number");
+        if (p->name != (int)p->name) return weir_reject(c, "name", "a socket option's name is a 32-bit number");
+        weir_path_pop(c, mark);
+        /* An option for another kind of socket than this one is not for it. */
+        if (p->type != NULL && p->type->datagram != NULL && p->type->stream == NULL) continue;
+        if (p->ip_version == ENVOY__CONFIG__CORE__V3__SOCKET_OPTION__SOCKET_IP_VERSION__SOCKET_IP_VERSION_IPV4 && (!ip || v6)) continue;
+        if (p->ip_version == ENVOY__CONFIG__CORE__V3__SOCKET_OPTION__SOCKET_IP_VERSION__SOCKET_IP_VERSION_IPV6 && !v6) continue;
+        int value = (int)p->int_value; /* as Envoy: what the kernel takes is an int */
+        struct weir_str bytes = {(const char *)p->buf_value.data, p->buf_value.len};
+        if (p->value_case != ENVOY__CONFIG__CORE__V3__SOCKET_OPTION__VALUE_BUF_VALUE) bytes = (struct weir_str){(const char *)&value, sizeof(value)};
+        at[o->extra_count++] = (struct weir_socket_option){(int)p->level, (int)p->name, (enum weir_socket_moment)p->state, weir_arena_str(c->arena, bytes)};
+    }
+    return WEIR_OK;
+}
+
 static enum weir_err compile_socket(struct weir_compile *c, const pb_listener *pb, struct weir_listener_config *out)
 {
     struct weir_listener_socket_options *o = &out->socket;
@@ -53,7 +76,7 @@ static enum weir_err compile_socket(struct weir_compile *c, const pb_listener *p
         o->keepalive_time_s = pb->tcp_keepalive->keepalive_time != NULL ? pb->tcp_keepalive->keepalive_time->value : 0;
         o->keepalive_interval_s = pb->tcp_keepalive->keepalive_interval != NULL ? pb->tcp_keepalive->keepalive_interval->value : 0;
     }
-    return WEIR_OK;
+    return compile_socket_options(c, pb, o);
 }
 
 /* "listener.127.0.0.1_80." */

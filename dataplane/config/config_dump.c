@@ -60,10 +60,10 @@ static void packed_field(struct dump *d, uint32_t level, const char *name, enum 
     if (!weir_any_to_json(weir_resource_type_url(type), bytes, &o, d->out)) weir_out_add(d->out, WEIR_STR("{}"));
 }
 
-static void state_fields(struct dump *d, uint32_t level, const struct weir_record *r, const struct weir_resource *resource, bool *first)
+static void state_fields(struct dump *d, uint32_t level, enum weir_resource_type type, const struct weir_resource *resource, bool *first)
 {
     string_field(d, level, "version_info", resource->version, first);
-    packed_field(d, level, d->body, r->type, resource->packed, first);
+    packed_field(d, level, d->body, type, resource->packed, first);
     time_field(d, level, "last_updated", resource->updated_wall_ns, first);
 }
 
@@ -81,22 +81,23 @@ static void error_fields(struct dump *d, uint32_t level, const struct weir_recor
     weir_out_add(d->out, WEIR_STR("}"));
 }
 
+static void state_field(struct dump *d, uint32_t level, const char *name, const struct weir_resource *resource, bool *first)
+{
+    if (resource == NULL) return;
+    bool inner = true;
+    key(d, level, name, first);
+    weir_out_add(d->out, WEIR_STR("{"));
+    state_fields(d, level + 1, WEIR_LISTENERS, resource, &inner);
+    line(d, level);
+    weir_out_add(d->out, WEIR_STR("}"));
+}
+
 static void listener_fields(struct dump *d, uint32_t level, const struct weir_record *r, bool *first)
 {
     string_field(d, level, "name", r->name, first);
-    const struct {
-        const char *name;
-        const struct weir_resource *resource;
-    } states[] = {{"active_state", r->active}, {"warming_state", r->warming}};
-    for (size_t i = 0; i < 2; i++) {
-        if (states[i].resource == NULL) continue;
-        bool inner = true;
-        key(d, level, states[i].name, first);
-        weir_out_add(d->out, WEIR_STR("{"));
-        state_fields(d, level + 1, r, states[i].resource, &inner);
-        line(d, level);
-        weir_out_add(d->out, WEIR_STR("}"));
-    }
+    state_field(d, level, "active_state", r->active, first);
+    state_field(d, level, "warming_state", r->warming, first);
+    state_field(d, level, "draining_state", weir_publisher_draining_of(d->server->publisher, r->name), first);
     error_fields(d, level, r, first);
 }
 
@@ -113,26 +114,47 @@ static bool wanted(const struct dump *d, const struct weir_record *r)
     return false;
 }
 
+static void element_begin(struct dump *d, bool *first)
+{
+    if (!d->first) weir_out_add(d->out, WEIR_STR(","));
+    d->first = false;
+    line(d, d->level);
+    weir_out_add(d->out, WEIR_STR("{"));
+    if (!d->elements) return;
+    key(d, d->level + 1, "@type", first);
+    weir_out_printf(d->out, "\"%s%s\"", URL, d->element_type);
+}
+
+static void element_end(struct dump *d)
+{
+    line(d, d->level);
+    weir_out_add(d->out, WEIR_STR("}"));
+}
+
 static void element_print(void *ctx, const struct weir_record *r)
 {
     struct dump *d = ctx;
     bool first = true;
     if (!wanted(d, r)) return;
-    if (!d->first) weir_out_add(d->out, WEIR_STR(","));
-    d->first = false;
-    line(d, d->level);
-    weir_out_add(d->out, WEIR_STR("{"));
-    if (d->elements) {
-        key(d, d->level + 1, "@type", &first);
-        weir_out_printf(d->out, "\"%s%s\"", URL, d->element_type);
-    }
+    element_begin(d, &first);
     const struct weir_resource *resource = d->what == WARMING ? r->warming : r->active;
     if (d->what == DYNAMIC_LISTENER) listener_fields(d, d->level + 1, r, &first);
-    else if (resource != NULL) state_fields(d, d->level + 1, r, resource, &first);
+    else if (resource != NULL) state_fields(d, d->level + 1, r->type, resource, &first);
     else string_field(d, d->level + 1, "name", r->name, &first);
     if (d->what == ACTIVE) error_fields(d, d->level + 1, r, &first);
-    line(d, d->level);
-    weir_out_add(d->out, WEIR_STR("}"));
+    element_end(d);
+}
+
+/* A listener that was removed and drains. */
+static void gone_print(void *ctx, const struct weir_resource *r)
+{
+    struct dump *d = ctx;
+    bool first = true;
+    if (d->name_regex != NULL && !weir_regex_full_match(d->name_regex, r->name)) return;
+    element_begin(d, &first);
+    string_field(d, d->level + 1, "name", r->name, &first);
+    state_field(d, d->level + 1, "draining_state", r, &first);
+    element_end(d);
 }
 
 /* One repeated field of a section. */
@@ -170,6 +192,7 @@ static void part_print(struct dump *d, const struct part *p, uint32_t level, boo
     d->element_type = p->element_type;
     d->what = p->what;
     weir_publisher_each(d->server->publisher, p->type, element_print, d);
+    if (p->what == DYNAMIC_LISTENER) weir_publisher_each_gone(d->server->publisher, gone_print, d);
 }
 
 static bool part_has_any(struct dump *d, const struct part *p)

@@ -25,6 +25,8 @@ struct weir_publisher *weir_publisher_create(const struct weir_publisher_options
     p->o = *o;
     p->events = events;
     p->ctx = ctx;
+    weir_list_init(&p->draining);
+    weir_list_init(&p->spare);
     return p;
 }
 
@@ -36,6 +38,19 @@ struct weir_record *weir_publisher_record(struct weir_publisher *p, enum weir_re
 size_t weir_publisher_count(const struct weir_publisher *p, enum weir_resource_type type)
 {
     return p->records[type].count;
+}
+
+size_t weir_publisher_active(const struct weir_publisher *p, enum weir_resource_type type)
+{
+    size_t n = 0, at = 0;
+    void *value;
+    while (weir_map_next(&p->records[type], &at, NULL, &value)) n += ((const struct weir_record *)value)->active != NULL;
+    return n;
+}
+
+const struct weir_publish_counts *weir_publisher_counts(const struct weir_publisher *p, enum weir_resource_type type)
+{
+    return &p->counts[type];
 }
 
 static struct weir_record *record_make(struct weir_publisher *p, enum weir_resource_type type, struct weir_str name, uint32_t source)
@@ -110,21 +125,27 @@ size_t weir_publisher_warming(const struct weir_publisher *p, enum weir_resource
     return p->warming[type];
 }
 
-static void install(struct weir_publisher *p, struct weir_record *r, struct weir_resource *resource)
+static enum weir_err install(struct weir_publisher *p, struct weir_record *r, struct weir_resource *resource, struct weir_error *e)
 {
+    struct weir_publish_counts *counts = &p->counts[r->type];
+    bool there = r->active != NULL || r->warming != NULL;
     switch (r->type) {
-    case WEIR_CLUSTERS: weir_publish_cluster(p, r, resource); return;
-    case WEIR_ENDPOINTS: weir_publish_endpoints(p, r, resource); return;
-    case WEIR_LISTENERS: weir_publish_listener(p, r, resource); return;
-    case WEIR_ROUTES: weir_publish_route_table(p, r, resource); return;
+    case WEIR_CLUSTERS: weir_publish_cluster(p, r, resource); break;
+    case WEIR_ENDPOINTS: weir_publish_endpoints(p, r, resource); break;
+    case WEIR_LISTENERS: return weir_publish_listener(p, r, resource, e);
+    case WEIR_ROUTES: weir_publish_route_table(p, r, resource); break;
     case WEIR_RESOURCE_TYPES: abort();
     }
+    if (there) counts->modified++;
+    else counts->added++;
+    return WEIR_OK;
 }
 
 static void removed(struct weir_publisher *p, enum weir_resource_type type, struct weir_str name, uint32_t source)
 {
     struct weir_record *r = weir_publisher_record(p, type, name);
     if (r == NULL || r->source != source) return;
+    if (r->active != NULL || r->warming != NULL) p->counts[type].removed++;
     switch (type) {
     case WEIR_CLUSTERS: weir_publish_cluster_removed(p, r); break;
     case WEIR_ENDPOINTS: weir_publish_endpoints_removed(p, r); return;
@@ -136,29 +157,50 @@ static void removed(struct weir_publisher *p, enum weir_resource_type type, stru
     record_destroy(r);
 }
 
+/* What the compile thread took may still be refused: a socket that cannot be made. */
+static enum weir_err item_apply(struct weir_publisher *p, struct weir_record *r, struct weir_compile_item *item, uint32_t source, struct weir_error *e)
+{
+    if (item->state == WEIR_COMPILED_SAME) return r->type == WEIR_LISTENERS ? weir_publish_listener_again(p, r, e) : WEIR_OK;
+    struct weir_resource *resource = item->resource;
+    item->resource = NULL;
+    r->source = source;
+    return install(p, r, resource, e);
+}
+
+static void item_refused(struct weir_publisher *p, struct weir_compile_job *job, const struct weir_compile_item *item, struct weir_str *nack)
+{
+    if (item->name.n > 0) refusal_set(record_make(p, job->type, item->name, job->source), item, job->received_wall_ns);
+    if (!item->again)
+        WEIR_LOG(CONFIG, WARNING, "%s: resource '%.*s' is refused, what served before serves on: %s", weir_resource_type_name(job->type),
+                 WEIR_STR_ARG(item->name), item->error);
+    const char *before = nack->n > 0 ? "\n" : job->type == WEIR_LISTENERS ? "Error adding/updating listener(s) " : "";
+    *nack = weir_arena_printf(&job->arena, "%.*s%s%.*s: %s", WEIR_STR_ARG(*nack), before, WEIR_STR_ARG(item->name), item->error);
+}
+
 const char *weir_publisher_apply(struct weir_publisher *p, struct weir_compile_job *job)
 {
     struct weir_str nack = {0};
+    /* First what goes: a new listener may take its address. */
+    for (size_t i = 0; i < job->removed_count; i++) removed(p, job->type, job->removed[i], job->source);
     for (size_t i = 0; i < job->count; i++) {
         struct weir_compile_item *item = &job->items[i];
+        struct weir_error e = {0};
         if (item->state == WEIR_COMPILED_REFUSED) {
-            if (item->name.n > 0) refusal_set(record_make(p, job->type, item->name, job->source), item, job->received_wall_ns);
-            if (!item->again)
-                WEIR_LOG(CONFIG, WARNING, "%s: resource '%.*s' is refused, what served before serves on: %s", weir_resource_type_name(job->type),
-                         WEIR_STR_ARG(item->name), item->error);
-            nack = weir_arena_printf(&job->arena, "%.*s%s%.*s: %s", WEIR_STR_ARG(nack), nack.n > 0 ? "\n" : "", WEIR_STR_ARG(item->name), item->error);
+            item_refused(p, job, item, &nack);
             continue;
         }
         if (item->state == WEIR_COMPILED_HEARTBEAT) continue;
         struct weir_record *r = record_make(p, job->type, item->name, job->source);
-        refusal_clear(r);
-        if (item->state == WEIR_COMPILED_SAME) continue;
-        r->source = job->source;
-        struct weir_resource *resource = item->resource;
-        item->resource = NULL;
-        install(p, r, resource);
+        if (item_apply(p, r, item, job->source, &e) == WEIR_OK) {
+            refusal_clear(r);
+            continue;
+        }
+        item->error = weir_arena_str(&job->arena, weir_str_of(e.text)).p;
+        item->again = item->state == WEIR_COMPILED_SAME && r->refused.error != NULL && strcmp(r->refused.error, item->error) == 0;
+        item->state = WEIR_COMPILED_REFUSED;
+        item_refused(p, job, item, &nack);
     }
-    for (size_t i = 0; i < job->removed_count; i++) removed(p, job->type, job->removed[i], job->source);
+    if (job->type == WEIR_LISTENERS) weir_publish_listeners_applied(p);
     return nack.n > 0 ? nack.p : NULL;
 }
 
@@ -222,9 +264,11 @@ void weir_publisher_destroy(struct weir_publisher *p)
     struct weir_str name;
     void *value;
     while (weir_map_next(&p->records[WEIR_LISTENERS], &at, &name, &value)) weir_publish_listener_removed(p, value);
+    weir_publish_listeners_applied(p);
     at = 0;
     while (weir_map_next(&p->records[WEIR_CLUSTERS], &at, &name, &value)) weir_publish_cluster_removed(p, value);
     for (int t = 0; t < WEIR_RESOURCE_TYPES; t++) records_destroy(p, (enum weir_resource_type)t);
     weir_map_deinit(&p->eds);
+    weir_publish_draining_deinit(p);
     free(p);
 }

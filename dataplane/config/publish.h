@@ -28,6 +28,14 @@ struct weir_record {
     void *entry; /* the type's own: publish_clusters.c, publish_listeners.c */
 };
 
+/* What happened to resources of one type so far; what only listeners have stays 0 for the others. */
+struct weir_publish_counts {
+    uint64_t added, modified, removed;
+    uint64_t updated_in_place; /* a listener kept its sockets: those of its connections whose chain is still there stay */
+    uint64_t stopped;          /* by /drain_listeners */
+    uint64_t created, refused; /* by worker; once for a socket that could not be made */
+};
+
 struct weir_publisher;
 struct weir_publisher_events {
     /* The set of endpoint or route table names that are wanted has changed: subscribe anew. */
@@ -65,7 +73,15 @@ void weir_publisher_each_warming(struct weir_publisher *p, void (*each)(void *ct
 void weir_publisher_each(struct weir_publisher *p, enum weir_resource_type type, void (*each)(void *ctx, const struct weir_record *r), void *ctx);
 struct weir_record *weir_publisher_record(struct weir_publisher *p, enum weir_resource_type type, struct weir_str name);
 size_t weir_publisher_count(const struct weir_publisher *p, enum weir_resource_type type);
-/* The first socket that could not be made before listening began. */
+size_t weir_publisher_active(const struct weir_publisher *p, enum weir_resource_type type); /* those that serve */
+const struct weir_publish_counts *weir_publisher_counts(const struct weir_publisher *p, enum weir_resource_type type);
+/* Listeners that have connections left though they were removed or replaced on other sockets; and filter chains that an update
+ * took out of a listener that goes on. */
+size_t weir_publisher_draining(struct weir_publisher *p, size_t *chains);
+/* The newest such version of a listener, NULL: none; and one for each listener that is gone otherwise. */
+const struct weir_resource *weir_publisher_draining_of(struct weir_publisher *p, struct weir_str name);
+void weir_publisher_each_gone(struct weir_publisher *p, void (*each)(void *ctx, const struct weir_resource *listener), void *ctx);
+/* The first socket of the bootstrap's listeners that could not be made. */
 enum weir_err weir_publisher_bind_error(const struct weir_publisher *p, struct weir_error *e) WEIR_MUST_USE;
 /* Where a listener is bound (port 0 resolved), NULL while it is not. */
 const struct weir_address *weir_publisher_listener_address(struct weir_publisher *p, struct weir_str name);

@@ -11,8 +11,11 @@ struct weir_publisher {
     struct weir_map records[WEIR_RESOURCE_TYPES]; /* name → struct weir_record */
     size_t warming[WEIR_RESOURCE_TYPES];
     struct weir_map eds; /* eds service name → struct eds_name (publish_clusters.c) */
+    struct weir_publish_counts counts[WEIR_RESOURCE_TYPES];
+    struct weir_list draining; /* old versions of listeners (publish_draining.c) */
+    struct weir_list spare;    /* sockets of listeners that this response removed, for its new ones (publish_listeners.c) */
     bool listening;
-    struct weir_error listen_error; /* the first socket that could not be made before listening began */
+    struct weir_error listen_error;
     bool stopping; /* no sockets any more */
     bool closing;
 };
@@ -31,8 +34,16 @@ struct weir_str *weir_publish_eds_names(struct weir_publisher *p, struct weir_ar
 void weir_publish_route_table(struct weir_publisher *p, struct weir_record *r, struct weir_resource *table);
 void weir_publish_route_table_removed(struct weir_publisher *p, struct weir_record *r);
 
-void weir_publish_listener(struct weir_publisher *p, struct weir_record *r, struct weir_resource *config);
+/* Refused: its socket cannot be made, what served before serves on. */
+enum weir_err weir_publish_listener(struct weir_publisher *p, struct weir_record *r, struct weir_resource *config, struct weir_error *error);
+/* The bytes that were refused for their socket have come again. WEIR_OK where nothing was. */
+enum weir_err weir_publish_listener_again(struct weir_publisher *p, struct weir_record *r, struct weir_error *error);
+void weir_publish_listeners_applied(struct weir_publisher *p); /* at the end of a response */
 void weir_publish_listener_removed(struct weir_publisher *p, struct weir_record *r);
+/* An old version of a listener (a reference is taken), with as many chains as it drains by itself; 0: the whole of it. */
+void weir_publish_draining(struct weir_publisher *p, struct weir_resource *listener, size_t chains);
+void weir_publish_draining_deinit(struct weir_publisher *p);
+
 /* A route table that listeners may be waiting for has come (or was given up). */
 void weir_publish_listeners_check(struct weir_publisher *p);
 struct weir_str *weir_publish_rds_names(struct weir_publisher *p, struct weir_arena *a, size_t *count);

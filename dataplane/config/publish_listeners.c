@@ -11,6 +11,8 @@ struct entry {
     struct weir_publisher *publisher;
     struct weir_record *record;
     struct weir_listener_sockets *sockets; /* NULL: not bound yet */
+    struct weir_listener_sockets *fresh;   /* bound for what warms; NULL: `sockets` fit, or nothing warms */
+    struct weir_resource *unbound;         /* whose socket could not be made: tried again when its bytes come again */
     struct weir_timer give_up;
     struct weir_timer drained; /* a graceful drain asked for by admin: then the port closes */
     bool waits;
@@ -73,79 +75,189 @@ static bool needs_met(struct weir_publisher *p, const struct weir_resource *conf
     return true;
 }
 
+static bool has_address(const struct weir_listener_sockets *s, const struct weir_address *a)
+{
+    return s != NULL && weir_address_equal(weir_listener_sockets_address(s), a, true);
+}
+
 /* Two listeners on one address would share its connections: SO_REUSEPORT lets both bind, and a connection that is handed over
  * to the address has to find one. */
 static enum weir_err address_is_free(const struct entry *e, const struct weir_listener_config *config, struct weir_error *error)
 {
     size_t at = 0;
-    struct weir_str name;
     void *value;
     const struct weir_address *a = &config->socket.address;
     if (weir_address_is_ip(a) && weir_address_port(a) == 0) return WEIR_OK;
-    while (weir_map_next(&e->publisher->records[WEIR_LISTENERS], &at, &name, &value)) {
+    while (weir_map_next(&e->publisher->records[WEIR_LISTENERS], &at, NULL, &value)) {
         const struct entry *other = ((const struct weir_record *)value)->entry;
-        if (other == NULL || other == e || other->sockets == NULL) continue;
-        if (!weir_address_equal(weir_listener_sockets_address(other->sockets), a, true)) continue;
+        if (other == NULL || other == e || (!has_address(other->sockets, a) && !has_address(other->fresh, a))) continue;
         char text[WEIR_ADDRESS_TEXT_MAX];
         (void)weir_address_print(a, text);
-        return weir_error_set(error, WEIR_ERR_EXISTS, "error adding listener: '%.*s' has duplicate address '%s' as existing listener '%.*s'",
-                              WEIR_STR_ARG(e->record->name), text, WEIR_STR_ARG(name));
+        return weir_error_set(error, WEIR_ERR_EXISTS,
+                              "error adding listener: '%.*s' has duplicate address '%s' as existing listener, to check if the listener has "
+                              "duplicated addresses with other listeners or 'enable_reuse_port' is set to 'false' for the listener",
+                              WEIR_STR_ARG(e->record->name), text);
     }
     return WEIR_OK;
 }
 
-/* Makes the resource the one that serves. A socket that cannot be made leaves what served before. */
+static void sockets_swap(struct weir_listener_sockets **at, struct weir_listener_sockets *with)
+{
+    struct weir_listener_sockets *old = *at;
+    *at = with;
+    if (old != NULL) weir_listener_sockets_release(old);
+}
+
+static bool fits(const struct weir_listener_sockets *s, const struct weir_listener_config *config)
+{
+    return s != NULL && weir_listener_sockets_fit(s, config);
+}
+
+/* Sockets that a removed listener leaves in the same response: nobody on their way in is lost. */
+struct spare {
+    struct weir_list node;
+    struct weir_listener_sockets *sockets;
+};
+
+static struct weir_listener_sockets *spare_take(struct weir_publisher *p, const struct weir_listener_config *config)
+{
+    for (struct weir_list *at = p->spare.next; at != &p->spare; at = at->next) {
+        struct spare *s = WEIR_CONTAINER_OF(at, struct spare, node);
+        if (!fits(s->sockets, config)) continue;
+        struct weir_listener_sockets *found = s->sockets;
+        weir_list_remove(&s->node);
+        free(s);
+        return found;
+    }
+    return NULL;
+}
+
+static void spare_add(struct weir_publisher *p, struct weir_listener_sockets *sockets)
+{
+    struct spare *s = calloc(1, sizeof(*s));
+    if (s == NULL) abort();
+    s->sockets = sockets;
+    weir_list_push_back(&p->spare, &s->node);
+}
+
+void weir_publish_listeners_applied(struct weir_publisher *p)
+{
+    while (!weir_list_empty(&p->spare)) {
+        struct spare *s = WEIR_CONTAINER_OF(p->spare.next, struct spare, node);
+        weir_list_remove(&s->node);
+        weir_listener_sockets_release(s->sockets);
+        free(s);
+    }
+}
+
+/* A path is replaced by binding it, under whoever serves there: only when the new version begins. */
+static bool binds_late(const struct entry *e, const struct weir_listener_config *config)
+{
+    return !weir_address_is_ip(&config->socket.address) && has_address(e->sockets, &config->socket.address);
+}
+
+/* Makes e->fresh where e->sockets do not do. */
+static enum weir_err sockets_make(struct entry *e, const struct weir_listener_config *config, struct weir_error *error)
+{
+    struct weir_listener_sockets *made = NULL;
+    if (fits(e->sockets, config)) {
+        sockets_swap(&e->fresh, NULL);
+        return WEIR_OK;
+    }
+    if (fits(e->fresh, config)) return WEIR_OK;
+    enum weir_err err = address_is_free(e, config, error);
+    if (err != WEIR_OK) return err;
+    made = spare_take(e->publisher, config);
+    if (made == NULL) err = weir_listener_sockets_open(config, e->publisher->o.worker_count, error, &made);
+    if (err == WEIR_OK) sockets_swap(&e->fresh, made);
+    else e->publisher->counts[WEIR_LISTENERS].refused++;
+    return err;
+}
+
+static enum weir_err sockets_listen(struct entry *e, struct weir_error *error)
+{
+    enum weir_err err = weir_listener_sockets_listen(e->fresh != NULL ? e->fresh : e->sockets, error);
+    if (err != WEIR_OK) e->publisher->counts[WEIR_LISTENERS].refused++;
+    return err;
+}
+
+/* Chains of the old version that the new one does not have. */
+static size_t chains_gone(const struct weir_listener_config *old, const struct weir_listener_config *new)
+{
+    size_t gone = 0;
+    for (uint32_t i = 0; i < old->chain_count; i++) {
+        bool kept = false;
+        for (uint32_t k = 0; k < new->chain_count && !kept; k++) kept = weir_str_eq(old->chains[i].identity, new->chains[k].identity);
+        gone += !kept;
+    }
+    return gone;
+}
+
+static const struct weir_listener_config *config_of(const struct weir_resource *r)
+{
+    return (const struct weir_listener_config *)(const void *)r;
+}
+
+/* The old version leaves its place: altogether, or some of its chains. */
+static void leave(struct entry *e, const struct weir_resource *successor)
+{
+    struct weir_resource *old = e->record->active;
+    if (!e->started || old == NULL) return;
+    size_t gone = successor != NULL ? chains_gone(config_of(old), config_of(successor)) : 0;
+    if (successor == NULL || gone > 0) weir_publish_draining(e->publisher, old, gone);
+}
+
+/* Makes the resource the one that serves; its reference goes over in any case. A socket that cannot be made leaves what served. */
 static enum weir_err commit(struct entry *e, struct weir_resource *resource, struct weir_error *error)
 {
     struct weir_publisher *p = e->publisher;
-    struct weir_listener_config *config = (struct weir_listener_config *)(void *)resource;
-    struct weir_listener_sockets *fresh = NULL;
     if (p->stopping) {
         weir_record_set_active(e->record, resource);
         return WEIR_OK;
     }
-    bool fit = e->sockets != NULL && weir_listener_sockets_fit(e->sockets, config);
-    if (!fit) {
-        enum weir_err err = address_is_free(e, config, error);
-        if (err == WEIR_OK) err = weir_listener_sockets_open(config, p->o.worker_count, error, &fresh);
-        if (err != WEIR_OK) {
-            weir_resource_release(resource);
-            return err;
-        }
+    enum weir_err err = sockets_make(e, config_of(resource), error);
+    if (err == WEIR_OK && p->listening) err = sockets_listen(e, error);
+    if (err != WEIR_OK) {
+        sockets_swap(&e->fresh, NULL);
+        weir_resource_release(resource);
+        return err;
     }
-    if (!fit && e->sockets != NULL) {
+    if (e->fresh != NULL) {
+        leave(e, NULL);
         if (e->started) tell_workers(e, STOP);
         e->started = false;
-        weir_listener_sockets_release(e->sockets);
+        sockets_swap(&e->sockets, e->fresh);
+        e->fresh = NULL;
+    } else {
+        leave(e, resource);
+        p->counts[WEIR_LISTENERS].updated_in_place += e->record->active != NULL;
     }
-    if (!fit) e->sockets = fresh;
     weir_record_set_active(e->record, resource);
     if (!p->listening) return WEIR_OK;
     tell_workers(e, e->started ? UPDATE : START);
+    p->counts[WEIR_LISTENERS].created += p->o.worker_count;
     e->started = true;
     return WEIR_OK;
 }
 
-static void commit_or_keep(struct entry *e, struct weir_resource *resource)
+static void warming_end(struct entry *e)
 {
-    struct weir_error error = {0};
-    struct weir_publisher *p = e->publisher;
-    if (commit(e, resource, &error) == WEIR_OK) return;
-    WEIR_LOG(CONFIG, ERROR, "listener '%.*s': %s", WEIR_STR_ARG(e->record->name), error.text);
-    if (p->listen_error.code == WEIR_OK) p->listen_error = error;
+    if (!e->waits) return;
+    e->waits = false;
+    weir_timer_stop(&e->publisher->o.control->timers, &e->give_up);
+    weir_publisher_now_warming(e->publisher, WEIR_LISTENERS, false);
 }
 
 static void warmed(struct entry *e)
 {
+    struct weir_error error = {0};
     struct weir_resource *resource = e->record->warming;
-    e->waits = false;
-    weir_timer_stop(&e->publisher->o.control->timers, &e->give_up);
     if (resource != NULL) {
         weir_resource_acquire(resource);
         weir_record_set_warming(e->record, NULL);
-        commit_or_keep(e, resource);
+        if (commit(e, resource, &error) != WEIR_OK) WEIR_LOG(CONFIG, ERROR, "listener '%.*s': %s", WEIR_STR_ARG(e->record->name), error.text);
     }
-    weir_publisher_now_warming(e->publisher, WEIR_LISTENERS, false);
+    warming_end(e);
 }
 
 static void on_give_up(struct weir_timer *t)
@@ -159,6 +271,7 @@ static void on_give_up(struct weir_timer *t)
 static void port_close(struct entry *e)
 {
     if (e->started) tell_workers(e, STOP);
+    e->publisher->counts[WEIR_LISTENERS].stopped += e->started;
     e->started = false;
     if (e->sockets != NULL) weir_listener_sockets_release(e->sockets);
     e->sockets = NULL;
@@ -211,46 +324,97 @@ void weir_publisher_stop_listening(struct weir_publisher *p)
         struct entry *e = ((const struct weir_record *)value)->entry;
         if (e == NULL) continue;
         weir_timer_stop(&p->o.control->timers, &e->drained);
-        if (e->sockets != NULL) weir_listener_sockets_release(e->sockets);
-        e->sockets = NULL;
+        sockets_swap(&e->sockets, NULL);
+        sockets_swap(&e->fresh, NULL);
         e->started = false;
     }
 }
 
-void weir_publish_listener(struct weir_publisher *p, struct weir_record *r, struct weir_resource *resource)
+static struct entry *entry_of(struct weir_publisher *p, struct weir_record *r)
 {
-    struct entry *e = r->entry;
-    if (e == NULL) {
-        e = calloc(1, sizeof(*e));
-        if (e == NULL) abort();
-        e->publisher = p;
-        e->record = r;
-        e->give_up.on_due = on_give_up;
-        e->drained.on_due = on_drained;
-        r->entry = e;
-    }
-    bool needy = resource->need_count > 0;
-    if (needs_met(p, resource)) {
-        if (e->waits) {
-            weir_record_set_warming(r, resource);
-            warmed(e);
-        } else {
-            commit_or_keep(e, resource);
-        }
-        if (needy && r->active != NULL) p->events->on_wanted(p->ctx, WEIR_ROUTES);
-        return;
-    }
+    if (r->entry != NULL) return r->entry;
+    struct entry *e = calloc(1, sizeof(*e));
+    if (e == NULL) abort();
+    e->publisher = p;
+    e->record = r;
+    e->give_up.on_due = on_give_up;
+    e->drained.on_due = on_drained;
+    r->entry = e;
+    return e;
+}
+
+static void unbound_set(struct entry *e, struct weir_resource *resource)
+{
+    if (resource != NULL) weir_resource_acquire(resource);
+    if (e->unbound != NULL) weir_resource_release(e->unbound);
+    e->unbound = resource;
+}
+
+static void wait_begin(struct entry *e, struct weir_resource *resource)
+{
+    struct weir_publisher *p = e->publisher;
     uint64_t bound = 0;
     bool for_ever = false;
     for (uint32_t i = 0; i < resource->need_count; i++) {
         for_ever |= resource->needs[i].initial_fetch_timeout_ms == 0;
         if (resource->needs[i].initial_fetch_timeout_ms > bound) bound = resource->needs[i].initial_fetch_timeout_ms;
     }
-    weir_record_set_warming(r, resource);
+    weir_record_set_warming(e->record, resource);
     if (!e->waits) weir_publisher_now_warming(p, WEIR_LISTENERS, true);
     e->waits = true;
     if (!for_ever) weir_timer_start(&p->o.control->timers, &e->give_up, bound);
     p->events->on_wanted(p->ctx, WEIR_ROUTES);
+}
+
+/* As weir_publish_listener; the caller holds a reference too. */
+static enum weir_err take(struct entry *e, struct weir_resource *resource, struct weir_error *error)
+{
+    struct weir_publisher *p = e->publisher;
+    struct weir_record *r = e->record;
+    if (r->active != NULL && e->started && weir_str_eq(r->active->packed, resource->packed)) { /* back to what serves */
+        weir_resource_release(resource);
+        weir_record_set_warming(r, NULL);
+        sockets_swap(&e->fresh, NULL);
+        if (e->waits) p->events->on_wanted(p->ctx, WEIR_ROUTES);
+        warming_end(e);
+        return WEIR_OK;
+    }
+    enum weir_err err = p->stopping || binds_late(e, config_of(resource)) ? WEIR_OK : sockets_make(e, config_of(resource), error);
+    if (err != WEIR_OK) {
+        weir_resource_release(resource);
+        return err;
+    }
+    if (r->active != NULL || r->warming != NULL) p->counts[WEIR_LISTENERS].modified++;
+    else p->counts[WEIR_LISTENERS].added++;
+    if (!needs_met(p, resource)) {
+        wait_begin(e, resource);
+        return WEIR_OK;
+    }
+    bool needy = resource->need_count > 0;
+    weir_record_set_warming(r, NULL);
+    err = commit(e, resource, error);
+    warming_end(e);
+    if (needy && r->active != NULL) p->events->on_wanted(p->ctx, WEIR_ROUTES);
+    return err;
+}
+
+enum weir_err weir_publish_listener(struct weir_publisher *p, struct weir_record *r, struct weir_resource *resource, struct weir_error *error)
+{
+    struct entry *e = entry_of(p, r);
+    weir_resource_acquire(resource);
+    enum weir_err err = take(e, resource, error);
+    unbound_set(e, err != WEIR_OK ? resource : NULL);
+    weir_resource_release(resource);
+    if (err != WEIR_OK && r->source == WEIR_SOURCE_STATIC && p->listen_error.code == WEIR_OK) p->listen_error = *error;
+    return err;
+}
+
+enum weir_err weir_publish_listener_again(struct weir_publisher *p, struct weir_record *r, struct weir_error *error)
+{
+    const struct entry *e = r->entry;
+    if (e == NULL || e->unbound == NULL) return WEIR_OK;
+    weir_resource_acquire(e->unbound);
+    return weir_publish_listener(p, r, e->unbound, error);
 }
 
 void weir_publish_listener_removed(struct weir_publisher *p, struct weir_record *r)
@@ -260,8 +424,11 @@ void weir_publish_listener_removed(struct weir_publisher *p, struct weir_record 
     r->entry = NULL;
     weir_timer_stop(&p->o.control->timers, &e->give_up);
     weir_timer_stop(&p->o.control->timers, &e->drained);
+    if (!p->closing) leave(e, NULL);
     if (e->started) tell_workers(e, STOP);
-    if (e->sockets != NULL) weir_listener_sockets_release(e->sockets);
+    if (e->sockets != NULL) spare_add(p, e->sockets);
+    sockets_swap(&e->fresh, NULL);
+    unbound_set(e, NULL);
     bool waited = e->waits;
     bool needed = (r->active != NULL && r->active->need_count > 0) || (r->warming != NULL && r->warming->need_count > 0);
     weir_record_set_active(r, NULL);
@@ -352,7 +519,14 @@ enum weir_err weir_publisher_start_listening(struct weir_publisher *p, struct we
         const struct weir_record *r = value;
         struct entry *l = r->entry;
         if (l == NULL || r->active == NULL || l->started) continue;
+        err = sockets_listen(l, e);
+        if (err != WEIR_OK && r->source == WEIR_SOURCE_STATIC) return err;
+        if (err != WEIR_OK) {
+            WEIR_LOG(CONFIG, ERROR, "listener '%.*s': %s", WEIR_STR_ARG(name), e->text);
+            continue;
+        }
         tell_workers(l, START);
+        p->counts[WEIR_LISTENERS].created += p->o.worker_count;
         l->started = true;
     }
     return WEIR_OK;

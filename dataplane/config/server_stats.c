@@ -22,9 +22,20 @@ TABLE(server_descs, [LIVE] = {"live", WEIR_GAUGE}, [STATE] = {"state", WEIR_GAUG
       [DROPPED_FLUSHES] = {"dropped_stat_flushes", WEIR_COUNTER}, [RESTART_EPOCH] = {"hot_restart_epoch", WEIR_GAUGE},
       [RESTART_GENERATION] = {"hot_restart_generation", WEIR_GAUGE}, [PARENT_CONNECTIONS] = {"parent_connections", WEIR_GAUGE},
       [FIPS_MODE] = {"compilation_settings.fips_mode", WEIR_GAUGE});
-enum { ACTIVE, WARMING, MANAGER_COUNT };
-TABLE(cluster_descs, [ACTIVE] = {"active_clusters", WEIR_GAUGE}, [WARMING] = {"warming_clusters", WEIR_GAUGE});
-TABLE(listener_descs, [ACTIVE] = {"total_listeners_active", WEIR_GAUGE}, [WARMING] = {"total_listeners_warming", WEIR_GAUGE});
+enum { C_ACTIVE, C_WARMING, C_ADDED, C_MODIFIED, C_REMOVED, C_COUNT };
+TABLE(cluster_descs, [C_ACTIVE] = {"active_clusters", WEIR_GAUGE}, [C_WARMING] = {"warming_clusters", WEIR_GAUGE},
+      [C_ADDED] = {"cluster_added", WEIR_COUNTER}, [C_MODIFIED] = {"cluster_modified", WEIR_COUNTER},
+      [C_REMOVED] = {"cluster_removed", WEIR_COUNTER});
+enum {
+    L_ACTIVE, L_WARMING, L_DRAINING, L_CHAINS_DRAINING, L_WORKERS, L_ADDED, L_MODIFIED, L_REMOVED, L_STOPPED, L_IN_PLACE, L_CREATED,
+    L_CREATE_FAILED, L_COUNT
+};
+TABLE(listener_descs, [L_ACTIVE] = {"total_listeners_active", WEIR_GAUGE}, [L_WARMING] = {"total_listeners_warming", WEIR_GAUGE},
+      [L_DRAINING] = {"total_listeners_draining", WEIR_GAUGE}, [L_CHAINS_DRAINING] = {"total_filter_chains_draining", WEIR_GAUGE},
+      [L_WORKERS] = {"workers_started", WEIR_GAUGE}, [L_ADDED] = {"listener_added", WEIR_COUNTER},
+      [L_MODIFIED] = {"listener_modified", WEIR_COUNTER}, [L_REMOVED] = {"listener_removed", WEIR_COUNTER},
+      [L_STOPPED] = {"listener_stopped", WEIR_COUNTER}, [L_IN_PLACE] = {"listener_in_place_updated", WEIR_COUNTER},
+      [L_CREATED] = {"listener_create_success", WEIR_COUNTER}, [L_CREATE_FAILED] = {"listener_create_failure", WEIR_COUNTER});
 enum { ATTEMPT, SUCCESS, REJECTED, FAILURE, SOURCE_COUNT };
 TABLE(source_descs, [ATTEMPT] = {"update_attempt", WEIR_COUNTER}, [SUCCESS] = {"update_success", WEIR_COUNTER},
       [REJECTED] = {"update_rejected", WEIR_COUNTER}, [FAILURE] = {"update_failure", WEIR_COUNTER});
@@ -71,8 +82,8 @@ void weir_server_stats_start(struct weir_server *s)
 void weir_server_stats_create(struct weir_server *s)
 {
     s->server_stats = weir_stats_acquire(s->stats, WEIR_STR("server."), server_descs, SERVER_COUNT);
-    s->cluster_stats = weir_stats_acquire(s->stats, WEIR_STR("cluster_manager."), cluster_descs, MANAGER_COUNT);
-    s->listener_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager."), listener_descs, MANAGER_COUNT);
+    s->cluster_stats = weir_stats_acquire(s->stats, WEIR_STR("cluster_manager."), cluster_descs, C_COUNT);
+    s->listener_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager."), listener_descs, L_COUNT);
     s->cds_stats = weir_stats_acquire(s->stats, WEIR_STR("cluster_manager.cds."), source_descs, SOURCE_COUNT);
     s->lds_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager.lds."), source_descs, SOURCE_COUNT);
     s->control_plane_stats = weir_stats_acquire(s->stats, WEIR_STR("control_plane."), control_plane_descs, 1);
@@ -85,6 +96,32 @@ static void source_refresh(struct weir_server *s, struct weir_stats *set, enum w
     weir_stat_set(shard, SUCCESS, (int64_t)s->xds[type].update_success);
     weir_stat_set(shard, REJECTED, (int64_t)s->xds[type].update_rejected);
     weir_stat_set(shard, FAILURE, (int64_t)atomic_load_explicit(&s->ads_failures, memory_order_relaxed));
+}
+
+static void managers_refresh(struct weir_server *s)
+{
+    struct weir_stats_shard *shard = weir_stats_shard(s->cluster_stats, s->worker_count);
+    const struct weir_publish_counts *c = weir_publisher_counts(s->publisher, WEIR_CLUSTERS);
+    weir_stat_set(shard, C_WARMING, (int64_t)weir_publisher_warming(s->publisher, WEIR_CLUSTERS));
+    weir_stat_set(shard, C_ACTIVE, (int64_t)weir_publisher_active(s->publisher, WEIR_CLUSTERS));
+    weir_stat_set(shard, C_ADDED, (int64_t)c->added);
+    weir_stat_set(shard, C_MODIFIED, (int64_t)c->modified);
+    weir_stat_set(shard, C_REMOVED, (int64_t)c->removed);
+    shard = weir_stats_shard(s->listener_stats, s->worker_count);
+    c = weir_publisher_counts(s->publisher, WEIR_LISTENERS);
+    size_t chains = 0;
+    weir_stat_set(shard, L_WARMING, (int64_t)weir_publisher_warming(s->publisher, WEIR_LISTENERS));
+    weir_stat_set(shard, L_ACTIVE, (int64_t)weir_publisher_active(s->publisher, WEIR_LISTENERS));
+    weir_stat_set(shard, L_DRAINING, (int64_t)weir_publisher_draining(s->publisher, &chains));
+    weir_stat_set(shard, L_CHAINS_DRAINING, (int64_t)chains);
+    weir_stat_set(shard, L_WORKERS, s->stage == WEIR_STAGE_LIVE);
+    weir_stat_set(shard, L_ADDED, (int64_t)c->added);
+    weir_stat_set(shard, L_MODIFIED, (int64_t)c->modified);
+    weir_stat_set(shard, L_REMOVED, (int64_t)c->removed);
+    weir_stat_set(shard, L_STOPPED, (int64_t)c->stopped);
+    weir_stat_set(shard, L_IN_PLACE, (int64_t)c->updated_in_place);
+    weir_stat_set(shard, L_CREATED, (int64_t)c->created);
+    weir_stat_set(shard, L_CREATE_FAILED, (int64_t)c->refused);
 }
 
 void weir_server_stats_refresh(struct weir_server *s)
@@ -101,14 +138,7 @@ void weir_server_stats_refresh(struct weir_server *s)
     weir_stat_set(server, VERSION, weir_version_parts[0] * 10000 + weir_version_parts[1] * 100 + weir_version_parts[2]);
     weir_stat_set(server, MEMORY_PHYSICAL, physical_bytes());
     weir_stat_set(server, RESTART_GENERATION, 1);
-    struct weir_stats_shard *clusters = weir_stats_shard(s->cluster_stats, s->worker_count);
-    size_t warming = weir_publisher_warming(s->publisher, WEIR_CLUSTERS);
-    weir_stat_set(clusters, WARMING, (int64_t)warming);
-    weir_stat_set(clusters, ACTIVE, (int64_t)(weir_publisher_count(s->publisher, WEIR_CLUSTERS) - warming));
-    struct weir_stats_shard *listeners = weir_stats_shard(s->listener_stats, s->worker_count);
-    warming = weir_publisher_warming(s->publisher, WEIR_LISTENERS);
-    weir_stat_set(listeners, WARMING, (int64_t)warming);
-    weir_stat_set(listeners, ACTIVE, (int64_t)(weir_publisher_count(s->publisher, WEIR_LISTENERS) - warming));
+    managers_refresh(s);
     source_refresh(s, s->cds_stats, WEIR_CLUSTERS);
     source_refresh(s, s->lds_stats, WEIR_LISTENERS);
     weir_stat_set(weir_stats_shard(s->control_plane_stats, s->worker_count), 0, atomic_load_explicit(&s->ads_connected, memory_order_relaxed));

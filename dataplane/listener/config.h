@@ -41,6 +41,12 @@ struct weir_chain_config {
     size_t state_bytes; /* of all filters of one connection */
 };
 
+/* A Listener.socket_options entry, set as it stands. */
+struct weir_socket_option {
+    int level, name;
+    enum weir_socket_moment { WEIR_SOCKET_PREBIND, WEIR_SOCKET_BOUND, WEIR_SOCKET_LISTENING } moment;
+    struct weir_str value; /* the bytes that setsockopt gets */
+};
 /* What sockets are made from. Two versions with equal bytes here share them. */
 struct weir_listener_socket_options {
     struct weir_address address;
@@ -49,6 +55,8 @@ struct weir_listener_socket_options {
     bool bind_to_port, reuse_port, freebind, transparent, ipv4_compat, keepalive;
     uint32_t keepalive_probes, keepalive_time_s, keepalive_interval_s;
     int fast_open_queue; /* -1: untouched */
+    uint32_t extra_count;
+    const struct weir_socket_option *extra; /* after weir's own, in this order */
 };
 
 struct weir_listener_config {

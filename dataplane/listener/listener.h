@@ -14,10 +14,12 @@
 /* The sockets of one listener for all workers: with SO_REUSEPORT one each, else one that all share. Counted atomically; the
  * last reference closes them and removes the path of a Unix socket. */
 struct weir_listener_sockets;
-/* Control thread. Binds and listens. Error: "cannot bind '127.0.0.1:80': Address already in use". A listener that is not bound
- * to its port (bind_to_port false) gets none: connections are handed over to it by others. */
+/* Control thread. Binds; clients are refused until weir_listener_sockets_listen. Error: "cannot bind '127.0.0.1:80': Address already
+ * in use". A listener that is not bound to its port (bind_to_port false) gets none: connections are handed over to it by others. */
 enum weir_err weir_listener_sockets_open(const struct weir_listener_config *c, uint32_t worker_count, struct weir_error *e,
                                          struct weir_listener_sockets **out) WEIR_MUST_USE;
+/* Control thread. From now on the system takes connections; a second call does nothing. */
+enum weir_err weir_listener_sockets_listen(struct weir_listener_sockets *s, struct weir_error *e) WEIR_MUST_USE;
 struct weir_listener_sockets *weir_listener_sockets_acquire(struct weir_listener_sockets *s); /* any thread */
 void weir_listener_sockets_release(struct weir_listener_sockets *s);                          /* any thread */
 /* Whether this version can go on with these sockets. */

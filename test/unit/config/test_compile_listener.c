@@ -137,6 +137,28 @@ static void test_listener_takes_its_fields(void **state)
     drop(l);
 }
 
+static void test_listener_takes_the_socket_options_that_are_for_its_kind(void **state)
+{
+    (void)state;
+    static const int four = 4;
+    struct weir_listener_config *l = compile(
+        "{" ADDRESS ",'filter_chains':[{" ECHO "}],'socket_options':["
+        "{'description':'a','level':1,'name':8,'int_value':4},"
+        "{'level':6,'name':23,'buf_value':'AQI=','state':'STATE_LISTENING'},"
+        "{'level':6,'name':9,'int_value':1,'state':'STATE_BOUND','type':{'stream':{}},'ip_version':'SOCKET_IP_VERSION_IPV4'},"
+        "{'level':6,'name':10,'int_value':1,'type':{'datagram':{}}},"
+        "{'level':6,'name':11,'int_value':1,'ip_version':'SOCKET_IP_VERSION_IPV6'}]}");
+    if (l == NULL) fail_msg("%s", error.text);
+    const struct weir_socket_option *o = l->socket.extra;
+    assert_int_equal(l->socket.extra_count, 3);
+    assert_true(o[0].level == 1 && o[0].name == 8 && o[0].moment == WEIR_SOCKET_PREBIND);
+    assert_true(weir_str_eq(o[0].value, (struct weir_str){(const char *)&four, sizeof(four)}));
+    assert_true(o[1].level == 6 && o[1].name == 23 && o[1].moment == WEIR_SOCKET_LISTENING);
+    assert_true(weir_str_eq(o[1].value, WEIR_STR("\1\2")));
+    assert_true(o[2].name == 9 && o[2].moment == WEIR_SOCKET_BOUND);
+    drop(l);
+}
+
 static void test_listener_on_a_pipe(void **state)
 {
     (void)state;
@@ -319,6 +341,7 @@ int main(void)
         T(test_listener_has_envoys_defaults),
         T(test_listener_takes_its_fields),
         T(test_listener_of_original_destinations),
+        T(test_listener_takes_the_socket_options_that_are_for_its_kind),
         T(test_listener_on_a_pipe),
         T(test_chain_match_is_compiled_and_asks_for_the_hello),
         T(test_bad_listeners_are_refused_with_path_and_reason),

@@ -143,7 +143,7 @@ static void drop(struct weir_listener_config *l)
 static struct weir_listener *start(struct weir_listener_config *l)
 {
     struct weir_error e = {0};
-    if (weir_listener_sockets_open(l, 1, &e, &sockets) != WEIR_OK) fail_msg("%s", e.text);
+    if (weir_listener_sockets_open(l, 1, &e, &sockets) != WEIR_OK || weir_listener_sockets_listen(sockets, &e) != WEIR_OK) fail_msg("%s", e.text);
     return weir_listener_start(w, l, sockets);
 }
 static int64_t counted(struct weir_listener_config *l, enum weir_listener_stat s)

@@ -108,6 +108,7 @@ static void start_listener(const char *more)
             .p;
     config = compile(WEIR_LISTENERS, &pb_listener_type, json);
     assert_int_equal(weir_listener_sockets_open(config, 1, &e, &sockets), WEIR_OK);
+    assert_int_equal(weir_listener_sockets_listen(sockets, &e), WEIR_OK);
     listener = weir_listener_start(w, config, sockets);
 }
 static void start(const char *more)
