@@ -142,6 +142,19 @@ size_t weir_address_print_ip(const struct weir_address *a, char out[WEIR_ADDRESS
     return strlen(out);
 }
 
+struct weir_str weir_address_key(const struct weir_address *a, char out[WEIR_ADDRESS_KEY_BYTES])
+{
+    memset(out, 0, WEIR_ADDRESS_KEY_BYTES);
+    bool v6 = a->any.sa_family == AF_INET6;
+    uint16_t port = weir_address_port(a);
+    out[0] = v6 ? 6 : 4;
+    out[1] = (char)(port >> 8);
+    out[2] = (char)port;
+    memcpy(out + 3, v6 ? (const void *)&a->v6.sin6_addr : (const void *)&a->v4.sin_addr, v6 ? 16 : 4);
+    if (v6) memcpy(out + 19, &a->v6.sin6_scope_id, 4);
+    return (struct weir_str){out, WEIR_ADDRESS_KEY_BYTES};
+}
+
 size_t weir_address_print(const struct weir_address *a, char out[WEIR_ADDRESS_TEXT_MAX])
 {
     if (!weir_address_is_ip(a)) return weir_address_print_ip(a, out);

@@ -32,6 +32,9 @@ bool weir_address_is_loopback(const struct weir_address *a);
 /* RFC 1918, RFC 4193 and loopback: what Envoy calls an internal address by default. */
 bool weir_address_is_internal(const struct weir_address *a);
 bool weir_address_equal(const struct weir_address *a, const struct weir_address *b, bool with_port);
+/* The bytes by which an IP address with port is found in a map. */
+#define WEIR_ADDRESS_KEY_BYTES 23
+struct weir_str weir_address_key(const struct weir_address *a, char out[WEIR_ADDRESS_KEY_BYTES]);
 /* NUL-terminated; returns the length. */
 size_t weir_address_print(const struct weir_address *a, char out[WEIR_ADDRESS_TEXT_MAX]);      /* with port */
 size_t weir_address_print_ip(const struct weir_address *a, char out[WEIR_ADDRESS_TEXT_MAX]);   /* without */

@@ -6,6 +6,7 @@
 
 #include "dataplane/cluster/cluster_stats.h"
 #include "dataplane/cluster/lb.h"
+#include "dataplane/cluster/original_dst.h"
 #include "dataplane/cluster/outlier.h"
 #include "dataplane/cluster/shared.h"
 
@@ -58,24 +59,28 @@ void weir_cluster_host_release(struct weir_cluster_host *h)
 
 /* ---- hosts ---- */
 
-static struct weir_cluster_host *host_add(struct weir_cluster *c, struct weir_host *host)
+struct weir_cluster_host *weir_cluster_host_make(struct weir_cluster *c, struct weir_host *host)
 {
     struct weir_cluster_host *h = calloc(1, sizeof(*h));
     if (h == NULL) abort();
     h->cluster = c;
     h->host = weir_host_acquire(host);
-    c->by_slot[host->slot] = h;
     return h;
 }
 
-static void host_remove(struct weir_cluster *c, struct weir_cluster_host *h, bool close_now)
+void weir_cluster_host_drop(struct weir_cluster_host *h, bool close_now)
 {
-    c->by_slot[h->host->slot] = NULL;
     h->removed = true;
     /* Pools that close give references back: not the last one before the hook has returned. */
     weir_cluster_host_acquire(h);
     if (h->on_removed != NULL) h->on_removed(h, close_now);
     weir_cluster_host_release(h);
+}
+
+static void host_remove(struct weir_cluster *c, struct weir_cluster_host *h, bool close_now)
+{
+    c->by_slot[h->host->slot] = NULL;
+    weir_cluster_host_drop(h, close_now);
 }
 
 /* Brings the worker's hosts in line with c->hosts. */
@@ -96,7 +101,7 @@ static void hosts_sync(struct weir_cluster *c)
             host_remove(c, h, false);
             h = NULL;
         }
-        if (h == NULL) h = host_add(c, m->host);
+        if (h == NULL) h = c->by_slot[m->host->slot] = weir_cluster_host_make(c, m->host);
         h->weight = m->weight;
         h->canary = m->canary;
         h->metadata = m->metadata;
@@ -137,6 +142,7 @@ static struct weir_cluster **slot_of(struct weir_worker *w, uint32_t slot)
 static void retire(struct weir_cluster *c, bool close_now)
 {
     c->removed = true;
+    weir_original_dst_end(c, close_now);
     for (uint32_t i = 0; i < c->host_capacity; i++)
         if (c->by_slot[i] != NULL) host_remove(c, c->by_slot[i], close_now);
     weir_lb_destroy(c->lb);
@@ -209,10 +215,8 @@ static bool is_avoided(const struct weir_lb_context *x, const struct weir_cluste
     return false;
 }
 
-struct weir_cluster_host *weir_cluster_pick(struct weir_cluster *c, const struct weir_lb_context *x)
+static struct weir_cluster_host *draw(struct weir_cluster *c, const struct weir_lb_context *x)
 {
-    (void)weir_cluster_use(c);
-    if (c->removed) return NULL;
     /* Acquire: flags that were set before the epoch moved are seen by the rebuild. */
     uint32_t epoch = atomic_load_explicit(&c->shared->health_epoch, memory_order_acquire);
     if (c->lb == NULL || c->lb_epoch != epoch) lb_refresh(c, epoch);
@@ -221,8 +225,15 @@ struct weir_cluster_host *weir_cluster_pick(struct weir_cluster *c, const struct
         bool panicked = false;
         h = weir_lb_draw(c->lb, &panicked);
         if (panicked) weir_stat_inc(c->stats, WEIR_CS_lb_healthy_panic);
-        if (h == NULL || x->avoid_count == 0 || tries >= x->avoid_attempts || !is_avoided(x, h)) break;
+        if (h == NULL || x->avoid_count == 0 || tries >= x->avoid_attempts || !is_avoided(x, h)) return h;
     }
+}
+
+struct weir_cluster_host *weir_cluster_pick(struct weir_cluster *c, const struct weir_lb_context *x)
+{
+    (void)weir_cluster_use(c);
+    if (c->removed) return NULL;
+    struct weir_cluster_host *h = c->config->type == WEIR_CLUSTER_ORIGINAL_DST ? weir_original_dst_pick(c, x) : draw(c, x);
     if (h == NULL) {
         weir_stat_inc(c->stats, WEIR_CS_upstream_cx_none_healthy);
         return NULL;

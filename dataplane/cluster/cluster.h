@@ -55,6 +55,7 @@ struct weir_cluster {
     uint32_t host_capacity;
     struct weir_lb *lb; /* cluster/lb.h; NULL: to be built */
     uint32_t lb_epoch;  /* shared->health_epoch that lb was built for */
+    struct weir_original_dst *original_dst; /* cluster/original_dst.h; NULL: of another type, or not used yet */
 };
 void weir_cluster_inflate(struct weir_cluster *c);
 /* Before anything else is asked of a cluster that was found in the snapshot. */
@@ -72,9 +73,14 @@ struct weir_lb_context {
     /* Hosts already tried (retry_host_predicate: previous_hosts) and how often to draw again for another one. */
     struct weir_host *const *avoid;
     uint32_t avoid_count, avoid_attempts;
+    const struct weir_address *original_dst; /* of the downstream connection; NULL: it was not redirected */
 };
 /* A host with a reference taken for the caller, or NULL: no healthy upstream (counted). Applies priorities, health, panic. */
 struct weir_cluster_host *weir_cluster_pick(struct weir_cluster *c, const struct weir_lb_context *x);
+/* For those who keep hosts of a view themselves (cluster/original_dst.h): with no reference but the keeper's; and out of the view
+ * again, its last user frees it. */
+struct weir_cluster_host *weir_cluster_host_make(struct weir_cluster *c, struct weir_host *host);
+void weir_cluster_host_drop(struct weir_cluster_host *h, bool close_now);
 struct weir_cluster_host *weir_cluster_host_acquire(struct weir_cluster_host *h);
 void weir_cluster_host_release(struct weir_cluster_host *h);
 struct weir_cluster *weir_cluster_acquire(struct weir_cluster *c);

@@ -11,7 +11,7 @@
 
 struct weir_tls_client;
 
-enum weir_cluster_type { WEIR_CLUSTER_STATIC, WEIR_CLUSTER_EDS, WEIR_CLUSTER_STRICT_DNS, WEIR_CLUSTER_LOGICAL_DNS };
+enum weir_cluster_type { WEIR_CLUSTER_STATIC, WEIR_CLUSTER_EDS, WEIR_CLUSTER_STRICT_DNS, WEIR_CLUSTER_LOGICAL_DNS, WEIR_CLUSTER_ORIGINAL_DST };
 enum weir_lb_policy { WEIR_LB_ROUND_ROBIN, WEIR_LB_LEAST_REQUEST, WEIR_LB_RANDOM };
 /* What is spoken to the hosts (HttpProtocolOptions.upstream_protocol_options). */
 enum weir_upstream_protocol {
@@ -54,6 +54,17 @@ struct weir_dns_config {
     const struct weir_address *resolvers;
 };
 
+/* OriginalDstLbConfig and cleanup_interval. */
+struct weir_original_dst_config {
+    uint64_t cleanup_interval_ms;
+    struct weir_str header; /* lower case; empty: none is looked at */
+    bool has_port;
+    uint16_t port; /* instead of the destination's */
+    struct weir_str metadata_key; /* namespace of dynamic metadata; empty: none is looked at */
+    const struct weir_str *metadata_path;
+    uint32_t metadata_path_count;
+};
+
 struct weir_cluster_config {
     struct weir_resource resource; /* name: the cluster's */
     struct weir_str stat_name;     /* alt_stat_name, else the name; ":" as "_" */
@@ -73,6 +84,7 @@ struct weir_cluster_config {
     uint64_t host_connections_max;        /* per_host_thresholds; UINT64_MAX: none */
     struct weir_outlier_config outlier;
     struct weir_dns_config dns;
+    struct weir_original_dst_config original_dst;
 
     enum weir_upstream_protocol protocol;
     struct weir_codec_config h1, h2;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "dataplane/base/log.h"
+#include "dataplane/cluster/original_dst.h"
 #include "dataplane/cluster/outlier.h"
 #include "dataplane/cluster/resolution.h"
 #include "dataplane/codec/h2_stats.h"
@@ -112,7 +113,7 @@ struct weir_cluster_shared *weir_cluster_shared_create(const struct weir_cluster
     resolution_configure(s);
     rebuild_hosts(s);
     /* EDS waits for its endpoints, DNS for its names; neither says so before the caller has the pointer. */
-    if (config->type == WEIR_CLUSTER_STATIC || !config->wait_for_warm_on_init || (s->resolution != NULL && weir_dns_resolution_done(s->resolution))) s->ready = true;
+    if (config->type == WEIR_CLUSTER_STATIC || config->type == WEIR_CLUSTER_ORIGINAL_DST || !config->wait_for_warm_on_init || (s->resolution != NULL && weir_dns_resolution_done(s->resolution))) s->ready = true;
     s->on_ready = on_ready;
     s->on_ready_ctx = ctx;
     return s;
@@ -130,6 +131,7 @@ void weir_cluster_shared_set_config(struct weir_cluster_shared *s, struct weir_c
         weir_breaker_relimit(&s->breakers[p], &config->limits[p], weir_stats_shard(config->stats, s->env->worker_count), p);
     outlier_configure(s);
     resolution_configure(s);
+    if (config->type != WEIR_CLUSTER_ORIGINAL_DST) weir_original_dst_forget(s);
     /* A DNS cluster keeps its hosts until its names have been answered under the new configuration. */
     if (s->resolution == NULL || weir_dns_resolution_done(s->resolution)) rebuild_hosts(s);
     weir_resource_release(&before->resource);
@@ -273,17 +275,18 @@ static uint32_t hosts_drop_unnamed(struct rebuild *b)
     return removed;
 }
 
-static void gauges_set(struct weir_cluster_shared *s)
+void weir_cluster_shared_count_hosts(struct weir_cluster_shared *s)
 {
+    const struct weir_host_set *set = weir_cluster_shared_hosts(s);
     int64_t healthy = 0, degraded = 0, heaviest = 0;
-    for (uint32_t i = 0; i < s->hosts->count; i++) {
-        const struct weir_host_member *m = &s->hosts->at[i];
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct weir_host_member *m = &set->at[i];
         if (m->weight > heaviest) heaviest = m->weight;
         if (weir_host_ejected(m->host)) continue;
         healthy += m->health == WEIR_HOST_HEALTHY;
         degraded += m->health == WEIR_HOST_DEGRADED;
     }
-    weir_stat_set(s->stats, WEIR_CC_membership_total, s->hosts->count);
+    weir_stat_set(s->stats, WEIR_CC_membership_total, set->count);
     weir_stat_set(s->stats, WEIR_CC_membership_healthy, healthy);
     weir_stat_set(s->stats, WEIR_CC_membership_degraded, degraded);
     weir_stat_set(s->stats, WEIR_CC_max_host_weight, heaviest);
@@ -305,14 +308,14 @@ static void rebuild_hosts(struct weir_cluster_shared *s)
     weir_host_set_release(s->hosts);
     s->hosts = b.set;
     if (b.added + removed > 0) weir_stat_inc(s->stats, WEIR_CC_membership_change);
-    gauges_set(s);
+    weir_cluster_shared_count_hosts(s);
 }
 
 /* ---- outlier detection ---- */
 
 static void health_changed(struct weir_cluster_shared *s)
 {
-    gauges_set(s);
+    weir_cluster_shared_count_hosts(s);
     atomic_fetch_add_explicit(&s->health_epoch, 1, memory_order_release);
 }
 
@@ -412,6 +415,7 @@ void weir_cluster_shared_close(struct weir_cluster_shared *s)
     weir_timer_stop(&s->env->control->timers, &s->outlier_timer);
     if (s->resolution != NULL) weir_dns_resolution_destroy(s->resolution);
     s->resolution = NULL;
+    weir_original_dst_forget(s);
     for (uint32_t i = 0; i < s->slot_capacity; i++) {
         if (s->by_slot[i] == NULL) continue;
         if (s->outlier != NULL) weir_outlier_forget(s->outlier, s->by_slot[i]);

@@ -25,6 +25,7 @@ struct weir_cluster_env {
 
 struct weir_outlier_detector; /* cluster/outlier.h */
 struct weir_dns_resolution;   /* cluster/resolution.h */
+struct weir_original_dst_list; /* cluster/original_dst.c */
 struct weir_cluster_shared {
     _Atomic uint32_t refs; /* one for the control thread, one for each worker's view */
     uint32_t slot;
@@ -48,6 +49,8 @@ struct weir_cluster_shared {
     struct weir_timer outlier_timer;
     struct weir_dns_resolution *resolution; /* NULL: not a DNS cluster */
     struct weir_stats_shard *stats;         /* enum weir_cluster_control_stat */
+    struct weir_original_dst_list *original_dst; /* NULL: no worker has made hosts */
+    struct weir_host_set *made;                  /* ORIGINAL_DST: hosts that workers have made, for admin; NULL: none so far */
 };
 
 /* Control thread. Takes references of its own. `on_ready` comes once, from the loop or from inside set_endpoints, when the
@@ -60,6 +63,13 @@ static inline bool weir_cluster_shared_ready(const struct weir_cluster_shared *s
 {
     return s->ready;
 }
+/* What admin shows: `hosts`, or what the workers have made of an ORIGINAL_DST cluster. Control thread. */
+static inline const struct weir_host_set *weir_cluster_shared_hosts(const struct weir_cluster_shared *s)
+{
+    return s->made != NULL ? s->made : s->hosts;
+}
+/* Sets the membership gauges by it. */
+void weir_cluster_shared_count_hosts(struct weir_cluster_shared *s);
 /* A new configuration of the same cluster name. Hosts that stay keep their state; pools are made anew by workers. */
 void weir_cluster_shared_set_config(struct weir_cluster_shared *s, struct weir_cluster_config *config);
 /* EDS. NULL: the assignment was removed; the cluster is empty then. Does not publish. */

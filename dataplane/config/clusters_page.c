@@ -93,7 +93,8 @@ static void cluster_text(void *ctx, const struct weir_record *r)
     limits_text(p, r->name, "default_priority", &c->config->limits[0]);
     limits_text(p, r->name, "high_priority", &c->config->limits[1]);
     weir_out_printf(p->out, "%.*s::added_via_api::%s\n", WEIR_STR_ARG(r->name), r->source == WEIR_SOURCE_STATIC ? "false" : "true");
-    for (uint32_t i = 0; i < c->hosts->count; i++) host_text(p, r->name, c->hosts, &c->hosts->at[i]);
+    const struct weir_host_set *hosts = weir_cluster_shared_hosts(c);
+    for (uint32_t i = 0; i < hosts->count; i++) host_text(p, r->name, hosts, &hosts->at[i]);
 }
 
 static void stat_json(struct weir_out *o, const char *name, unsigned long long v, bool gauge, bool *first)
@@ -166,8 +167,9 @@ static void cluster_json(void *ctx, const struct weir_record *r)
     weir_out_string(o, r->name);
     if (r->source != WEIR_SOURCE_STATIC) weir_out_printf(o, ",\n   \"added_via_api\": true");
     weir_out_printf(o, ",\n   \"host_statuses\": [");
-    for (uint32_t i = 0; i < c->hosts->count; i++) host_json(p, c->hosts, &c->hosts->at[i], i == 0);
-    weir_out_printf(o, "%s],\n   \"circuit_breakers\": {\n    \"thresholds\": [\n", c->hosts->count > 0 ? "\n   " : "");
+    const struct weir_host_set *hosts = weir_cluster_shared_hosts(c);
+    for (uint32_t i = 0; i < hosts->count; i++) host_json(p, hosts, &hosts->at[i], i == 0);
+    weir_out_printf(o, "%s],\n   \"circuit_breakers\": {\n    \"thresholds\": [\n", hosts->count > 0 ? "\n   " : "");
     limits_json(o, "", &c->config->limits[0], false);
     limits_json(o, "      \"priority\": \"HIGH\",\n", &c->config->limits[1], true);
     weir_out_printf(o, "    ]\n   },\n   \"observability_name\": ");

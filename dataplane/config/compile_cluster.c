@@ -34,8 +34,11 @@ static enum weir_err type_compile(struct weir_compile *c, const pb_cluster *p, s
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STATIC: out->type = WEIR_CLUSTER_STATIC; return WEIR_OK;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STRICT_DNS: out->type = WEIR_CLUSTER_STRICT_DNS; return WEIR_OK;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__LOGICAL_DNS: out->type = WEIR_CLUSTER_LOGICAL_DNS; return WEIR_OK;
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__ORIGINAL_DST:
+        out->type = WEIR_CLUSTER_ORIGINAL_DST;
+        return weir_original_dst_compile(c, &p->base, &out->original_dst);
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__EDS: break;
-    default: return weir_reject(c, "type", "only STATIC, EDS, STRICT_DNS and LOGICAL_DNS are supported");
+    default: return weir_reject(c, "type", "only STATIC, EDS, STRICT_DNS, LOGICAL_DNS and ORIGINAL_DST are supported");
     }
     out->type = WEIR_CLUSTER_EDS;
     if (p->eds_cluster_config == NULL || p->eds_cluster_config->eds_config == NULL)
@@ -149,6 +152,7 @@ static enum weir_err lb_compile(struct weir_compile *c, const pb_cluster *p, str
         out->locality_weighted = p->common_lb_config->locality_config_specifier_case ==
                                  ENVOY__CONFIG__CLUSTER__V3__CLUSTER__COMMON_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_LOCALITY_WEIGHTED_LB_CONFIG;
     }
+    if (out->type == WEIR_CLUSTER_ORIGINAL_DST) return WEIR_OK; /* there is one host for each destination */
     if (p->load_balancing_policy != NULL) return policies_compile(c, p->load_balancing_policy, out);
     switch (p->lb_policy) {
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__ROUND_ROBIN: out->lb_policy = WEIR_LB_ROUND_ROBIN; return WEIR_OK;
@@ -158,6 +162,8 @@ static enum weir_err lb_compile(struct weir_compile *c, const pb_cluster *p, str
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__MAGLEV: return weir_reject(c, "lb_policy", "MAGLEV is not supported");
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__LOAD_BALANCING_POLICY_CONFIG:
         return weir_reject(c, "load_balancing_policy", "missing, while lb_policy is LOAD_BALANCING_POLICY_CONFIG");
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__CLUSTER_PROVIDED:
+        return weir_reject(c, "lb_policy", "cluster provided LB specified but cluster '%.100s' did not provide one", p->name);
     default: return weir_reject(c, "lb_policy", "only ROUND_ROBIN, LEAST_REQUEST and RANDOM are supported");
     }
     const bool own = p->lb_config_case == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG;
@@ -313,7 +319,8 @@ static enum weir_err fill(struct weir_compile *c, const pb_cluster *p, struct we
     if (err == WEIR_OK) err = type_compile(c, p, out);
     if (err == WEIR_OK) err = endpoints_compile(c, p, out);
     if (err == WEIR_OK) err = lb_compile(c, p, out);
-    if (err == WEIR_OK) err = outlier_compile(c, p->outlier_detection, &out->outlier);
+    /* Every destination has one host: Envoy ejects it and uses it all the same. */
+    if (err == WEIR_OK && out->type != WEIR_CLUSTER_ORIGINAL_DST) err = outlier_compile(c, p->outlier_detection, &out->outlier);
     if (err == WEIR_OK) err = connection_compile(c, p, out);
     if (err == WEIR_OK) err = weir_upstream_http_compile(c, &p->base, out);
     if (err == WEIR_OK)

@@ -14,6 +14,10 @@ enum weir_err weir_endpoints_compile(struct weir_compile *c, const ProtobufCMess
 
 /* For weir_cluster_compile: a load_assignment into c->arena, with names allowed where `dns`. */
 enum weir_err weir_endpoints_fill(struct weir_compile *c, const ProtobufCMessage *pb, bool dns, struct weir_endpoints *out) WEIR_MUST_USE;
+/* cleanup_interval and original_dst_lb_config of a cluster of type ORIGINAL_DST, and what such a cluster must not have
+ * (config/compile_original_dst.c). */
+enum weir_err weir_original_dst_compile(struct weir_compile *c, const ProtobufCMessage *cluster, struct weir_original_dst_config *out)
+    WEIR_MUST_USE;
 /* HttpProtocolOptions and kin of a cluster into `out` (config/compile_upstream_http.c). `any` NULL: defaults. */
 enum weir_err weir_upstream_http_compile(struct weir_compile *c, const ProtobufCMessage *cluster, struct weir_cluster_config *out)
     WEIR_MUST_USE;

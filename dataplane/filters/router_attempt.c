@@ -171,6 +171,7 @@ static struct weir_cluster_host *pick(struct weir_router *r)
     const struct weir_router_retry *retry = &r->retry;
     struct weir_lb_context x = {
         .request = r->request,
+        .original_dst = r->request->downstream_local_restored ? r->request->downstream_local : NULL,
         .avoid = retry->tried,
         .avoid_count = retry->tried_count,
         .avoid_attempts = retry->policy != NULL ? retry->policy->host_selection_max_attempts : 0,

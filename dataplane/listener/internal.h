@@ -5,7 +5,6 @@
 #include "dataplane/listener/listener.h"
 
 struct weir_watch;
-#define WEIR_LISTENER_KEY_BYTES 19 /* an IP address with port */
 
 /* A filter chain on this worker. Referenced by its listener while the present version has it, and by its connections. */
 struct weir_listener_chain {
@@ -57,7 +56,7 @@ struct weir_listener {
     struct weir_stats *stats_set, *worker_stats_set;
     bool stopped;
     struct weir_drain drain; /* of every present and future chain */
-    char key[WEIR_LISTENER_KEY_BYTES]; /* hand_over.c's; zeros: a Unix socket */
+    char key[WEIR_ADDRESS_KEY_BYTES]; /* hand_over.c's; zeros: a Unix socket */
     struct weir_mail *gone;
     struct weir_worker *gone_to;
     struct weir_shutdown *shutdown;

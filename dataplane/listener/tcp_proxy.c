@@ -268,7 +268,8 @@ static const struct weir_tcp_upstream_events upstream_events = {on_upstream_conn
 /* May end the session. */
 static void connect_upstream(struct session *s)
 {
-    struct weir_lb_context x = {0};
+    const struct weir_transport *down = s->c->transport;
+    struct weir_lb_context x = {.original_dst = down->local_restored ? &down->local : NULL};
     switch (weir_tcp_upstream_open(s->cluster, &x, &upstream_events, s, &s->upstream)) {
     case WEIR_TCP_OK:
         s->attempts++;

@@ -263,8 +263,39 @@ static void test_an_eds_cluster_needs_its_source(void **state)
     assert_int_equal(compile(f, "{'name': 'c', 'type': 'EDS', 'eds_cluster_config': {'eds_config': {'ads': {}}, 'service_name': 's'}}"),
                      WEIR_OK);
     assert_str(f->config->eds_service_name, "s");
+}
+
+static void test_a_cluster_of_original_destinations(void **state)
+{
+    struct fixture *f = *state;
+#define ORIGINAL "{'name': 'c', 'type': 'ORIGINAL_DST', 'lb_policy': 'CLUSTER_PROVIDED'"
+    assert_int_equal(compile(f, ORIGINAL "}"), WEIR_OK);
+    assert_int_equal(f->config->type, WEIR_CLUSTER_ORIGINAL_DST);
+    assert_int_equal(f->config->original_dst.cleanup_interval_ms, 5000);
+    assert_int_equal(f->config->original_dst.header.n, 0);
+    assert_false(f->config->original_dst.has_port);
+    assert_int_equal(compile(f, ORIGINAL ", 'cleanup_interval': '0.5s', 'outlier_detection': {}, 'original_dst_lb_config': {'use_http_header': true,"
+                                         "'upstream_port_override': 81, 'metadata_key': {'key': 'n', 'path': [{'key': 'a'}, {'key': 'b'}]}}}"),
+                     WEIR_OK);
+    assert_int_equal(f->config->original_dst.cleanup_interval_ms, 500);
+    assert_str(f->config->original_dst.header, "x-envoy-original-dst-host");
+    assert_int_equal(f->config->original_dst.port, 81);
+    assert_str(f->config->original_dst.metadata_key, "n");
+    assert_int_equal(f->config->original_dst.metadata_path_count, 2);
+    assert_str(f->config->original_dst.metadata_path[1], "b");
+    assert_false(f->config->outlier.enabled);
+    assert_int_equal(compile(f, ORIGINAL ", 'original_dst_lb_config': {'use_http_header': true, 'http_header_name': 'X-To'}}"), WEIR_OK);
+    assert_str(f->config->original_dst.header, "x-to");
     assert_refused(f, "{'name': 'c', 'type': 'ORIGINAL_DST'}",
-                   "type: only STATIC, EDS, STRICT_DNS and LOGICAL_DNS are supported");
+                   "lb_policy: Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'");
+    assert_refused(f, "{'name': 'c', 'type': 'STATIC', 'lb_policy': 'CLUSTER_PROVIDED'}",
+                   "lb_policy: cluster provided LB specified but cluster 'c' did not provide one");
+    assert_refused(f, ORIGINAL ", 'load_assignment': {'cluster_name': 'c'}}",
+                   "load_assignment: ORIGINAL_DST clusters must have no load assignment configured");
+    assert_refused(f, ORIGINAL ", 'original_dst_lb_config': {'http_header_name': 'x-to'}}",
+                   "original_dst_lb_config.http_header_name: set, while use_http_header is false");
+    assert_refused(f, ORIGINAL ", 'original_dst_lb_config': {'use_http_header': true, 'http_header_name': 'x to'}}",
+                   "original_dst_lb_config.http_header_name: 'x to' is no header name");
 }
 
 static void test_endpoints_keep_weight_health_priority_and_locality(void **state)
@@ -322,6 +353,7 @@ int main(void)
         T(test_names_need_a_cluster_that_resolves),
         T(test_the_dns_cluster_extension_is_a_dns_cluster),
         T(test_an_eds_cluster_needs_its_source),
+        T(test_a_cluster_of_original_destinations),
         T(test_endpoints_keep_weight_health_priority_and_locality),
         T(test_endpoints_by_eds_are_numeric),
     };
