@@ -25,6 +25,8 @@ struct weir_compile_names {
     /* For a table that comes by RDS: the resource that asks waits for it while it warms, at most initial_fetch_timeout_ms
      * (0: for ever), ConfigSource.initial_fetch_timeout. */
     uint32_t (*route_table_slot)(void *ctx, struct weir_str route_config_name, uint64_t initial_fetch_timeout_ms);
+    /* Whether a cluster of that name has been accepted, be it warming (RouteConfiguration.validate_clusters). NULL: all are. */
+    bool (*cluster_known)(void *ctx, struct weir_str cluster_name);
     void *ctx;
 };
 

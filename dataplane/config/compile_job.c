@@ -18,18 +18,21 @@ struct known {
     bool accepted, in_response;
     uint64_t hash, refused_hash, version_hash;
     uint64_t heard; /* the run that accepted it, or took it as unchanged, last */
+    uint64_t refused_clusters; /* clusters_version it was refused at for a cluster that is not known; 0: for another reason */
     char *refused; /* text; NULL: nothing refused since the last accepted one */
 };
 struct weir_compile_memory {
     uint64_t runs;
     struct weir_map by_name[WEIR_RESOURCE_TYPES];
     uint64_t version_hash[WEIR_RESOURCE_TYPES]; /* of the last response that was accepted whole */
+    uint64_t clusters_version; /* counts clusters that were accepted under a name not accepted before; from 1 */
 };
 
 struct weir_compile_memory *weir_compile_memory_create(void)
 {
     struct weir_compile_memory *m = calloc(1, sizeof(*m));
     if (m == NULL) abort();
+    m->clusters_version = 1;
     return m;
 }
 
@@ -90,6 +93,8 @@ void weir_compile_job_destroy(struct weir_compile_job *job)
 /* Stands between a compile function and the names, to keep what the resource asked for. */
 struct needs {
     const struct weir_compile_names *names;
+    const struct weir_compile_memory *memory; /* NULL: every cluster is known */
+    bool cluster_missed;
     struct weir_arena *scratch;
     struct weir_resource_need *at;
     uint32_t count;
@@ -115,6 +120,15 @@ static uint32_t need_route_table(void *ctx, struct weir_str name, uint64_t initi
     return n->names->route_table_slot(n->names->ctx, name, initial_fetch_timeout_ms);
 }
 
+static bool cluster_known(void *ctx, struct weir_str name)
+{
+    struct needs *n = ctx;
+    const struct known *k = n->memory != NULL ? weir_map_get(&n->memory->by_name[WEIR_CLUSTERS], name) : NULL;
+    bool is = n->memory == NULL || (k != NULL && k->accepted);
+    n->cluster_missed |= !is;
+    return is;
+}
+
 static void needs_keep(const struct needs *n, struct weir_resource *r)
 {
     struct weir_resource_need *at = WEIR_NEW(&r->arena, struct weir_resource_need, n->count + 1);
@@ -124,8 +138,8 @@ static void needs_keep(const struct needs *n, struct weir_resource *r)
     r->need_count = n->count;
 }
 
-enum weir_err weir_compile_resource(const struct weir_compile_env *env, enum weir_resource_type type, struct weir_str name,
-                                    struct weir_str packed, struct weir_resource **out, struct weir_error *e)
+static enum weir_err compile(const struct weir_compile_env *env, struct needs *needs, enum weir_resource_type type, struct weir_str name,
+                             struct weir_str packed, struct weir_resource **out, struct weir_error *e)
 {
     const struct weir_compile_type *t = &weir_compile_types[type];
     struct weir_arena scratch;
@@ -134,17 +148,25 @@ enum weir_err weir_compile_resource(const struct weir_compile_env *env, enum wei
     ProtobufCMessage *msg = NULL;
     enum weir_err err = weir_config_decode(&scratch, t->descriptor, packed, env->support, &msg, e);
     if (err == WEIR_OK) {
-        struct needs needs = {.names = env->names, .scratch = &scratch};
-        struct weir_compile_names names = {need_cluster, need_route_table, &needs};
+        needs->names = env->names;
+        needs->scratch = &scratch;
+        struct weir_compile_names names = {need_cluster, need_route_table, cluster_known, needs};
         struct weir_compile c = {.error = e, .names = &names, .stats = env->stats, .worker_count = env->worker_count, .scratch = &scratch, .support = env->support, .log_sinks = env->log_sinks, .node = env->node};
         err = t->compile(&c, name, msg, out);
         if (err == WEIR_OK) {
             (*out)->packed = weir_arena_str(&(*out)->arena, packed);
-            needs_keep(&needs, *out);
+            needs_keep(needs, *out);
         }
     }
     weir_arena_deinit(&scratch);
     return err;
+}
+
+enum weir_err weir_compile_resource(const struct weir_compile_env *env, enum weir_resource_type type, struct weir_str name,
+                                    struct weir_str packed, struct weir_resource **out, struct weir_error *e)
+{
+    struct needs needs = {0};
+    return compile(env, &needs, type, name, packed, out, e);
 }
 
 static void refuse(struct weir_compile_job *job, struct weir_compile_item *item, const char *text)
@@ -204,22 +226,26 @@ static void item_run(const struct weir_compile_env *env, struct weir_compile_mem
         k->refused = NULL;
         return;
     }
-    if (k->refused != NULL && k->refused_hash == item->hash) {
+    if (k->refused != NULL && k->refused_hash == item->hash &&
+        (k->refused_clusters == 0 || k->refused_clusters == memory->clusters_version)) {
         item->again = true;
         refuse(job, item, k->refused);
         return;
     }
-    if (weir_compile_resource(env, job->type, item->name, item->packed, &item->resource, &e) != WEIR_OK) {
+    struct needs needs = {.memory = memory};
+    if (compile(env, &needs, job->type, item->name, item->packed, &item->resource, &e) != WEIR_OK) {
         refuse(job, item, e.text);
         free(k->refused);
         k->refused = strdup(e.text);
         k->refused_hash = item->hash;
+        k->refused_clusters = needs.cluster_missed ? memory->clusters_version : 0;
         return;
     }
     item->state = WEIR_COMPILED_NEW;
     item->resource->hash = item->hash;
     item->resource->version = weir_arena_str(&item->resource->arena, item->version);
     item->resource->updated_wall_ns = job->received_wall_ns;
+    if (job->type == WEIR_CLUSTERS && !k->accepted) memory->clusters_version++;
     k->accepted = true;
     k->hash = item->hash;
     k->version_hash = weir_hash(item->version);

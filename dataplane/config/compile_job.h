@@ -77,7 +77,8 @@ struct weir_compiler *weir_compiler_create(const struct weir_compile_env *env, s
 void weir_compiler_submit(struct weir_compiler *c, struct weir_compile_job *job); /* any thread */
 void weir_compiler_destroy(struct weir_compiler *c); /* waits for the job at hand; drops those in the lanes */
 
-/* One resource, the pure function beneath: decode, validate, check support, compile. For tests and fuzzing too. */
+/* One resource, the pure function beneath: decode, validate, check support, compile; every cluster counts as known. For tests
+ * and fuzzing too. */
 enum weir_err weir_compile_resource(const struct weir_compile_env *env, enum weir_resource_type type, struct weir_str name,
                                     struct weir_str packed, struct weir_resource **out, struct weir_error *e) WEIR_MUST_USE;
 

@@ -9,19 +9,25 @@
 
 #define DIRECT_BODY_BYTES_MAX 4096
 
-uint32_t weir_route_compile_cluster(struct weir_route_compile *x, const char *name, struct weir_str *copy)
+enum weir_err weir_route_compile_cluster(struct weir_route_compile *x, const char *field, const char *kind, const char *name,
+                                         struct weir_str *copy, uint32_t *slot)
 {
+    const struct weir_compile_names *names = x->c->names;
     struct weir_str key = weir_str_of(name);
     const struct weir_str *known = weir_map_get(&x->cluster_names, key);
+    *slot = WEIR_CLUSTER_SLOT_NONE;
     if (known == NULL) {
+        if (x->validate_clusters && names != NULL && names->cluster_known != NULL && !names->cluster_known(names->ctx, key))
+            return weir_reject(x->c, field, "route: unknown %scluster '%s'", kind, name);
         struct weir_str *own = weir_new(x->c, struct weir_str, 1);
         *own = weir_compile_str(x->c, name);
         (void)weir_map_set(&x->cluster_names, *own, own);
         known = own;
     }
     *copy = *known;
-    const struct weir_compile_names *names = x->c->names;
-    return names != NULL ? names->cluster_slot(names->ctx, *known) : WEIR_CLUSTER_SLOT_NONE;
+    if (names != NULL)
+        *slot = names->cluster_slot(names->ctx, *known);
+    return WEIR_OK;
 }
 
 struct weir_filter_entry *weir_filter_entries(struct weir_compile *c, size_t count, const void *const *entries)
@@ -190,18 +196,6 @@ static void set_internal_only(struct weir_compile *c, const pb_route_configurati
     t->internal_only_count = (uint32_t)pb->n_internal_only_headers;
 }
 
-static void set_clusters(struct weir_route_compile *x)
-{
-    struct weir_str *at = weir_new(x->c, struct weir_str, x->cluster_names.count + 1);
-    struct weir_str key;
-    void *value;
-    uint32_t count = 0;
-    for (size_t i = 0; weir_map_next(&x->cluster_names, &i, &key, &value);)
-        at[count++] = key;
-    x->table->clusters = at;
-    x->table->cluster_count = count;
-}
-
 static enum weir_err compile_table(struct weir_route_compile *x, const pb_route_configuration *pb)
 {
     struct weir_compile *c = x->c;
@@ -211,7 +205,7 @@ static enum weir_err compile_table(struct weir_route_compile *x, const pb_route_
     t->ignore_port = pb->ignore_port_in_host_matching;
     t->ignore_path_parameters = pb->ignore_path_parameters_in_path_matching;
     if (pb->validate_clusters != NULL)
-        t->validate_clusters = pb->validate_clusters->value ? WEIR_VALIDATE_CLUSTERS_YES : WEIR_VALIDATE_CLUSTERS_NO;
+        x->validate_clusters = pb->validate_clusters->value;
     x->direct_body_bytes_max =
         pb->max_direct_response_body_size_bytes != NULL ? pb->max_direct_response_body_size_bytes->value : DIRECT_BODY_BYTES_MAX;
     set_internal_only(c, pb, t);
@@ -229,8 +223,6 @@ static enum weir_err compile_table(struct weir_route_compile *x, const pb_route_
     }
     if (err == WEIR_OK)
         err = index_domains(x, pb);
-    if (err == WEIR_OK)
-        set_clusters(x);
     return err;
 }
 
@@ -248,7 +240,7 @@ enum weir_err weir_route_table_compile(struct weir_compile *c, const ProtobufCMe
     } else {
         t = weir_new(c, struct weir_route_table, 1);
     }
-    struct weir_route_compile x = {.c = c, .filters = filters, .table = t};
+    struct weir_route_compile x = {.c = c, .filters = filters, .table = t, .validate_clusters = !own};
     enum weir_err err = compile_table(&x, message);
     weir_map_deinit(&x.cluster_names);
     if (own) {

@@ -13,6 +13,7 @@ struct weir_route_compile {
     const struct weir_compile_filters *filters; /* NULL in tests */
     struct weir_route_table *table;
     uint32_t direct_body_bytes_max;
+    bool validate_clusters;
     struct weir_map cluster_names; /* name → itself, those of the table so far */
 };
 
@@ -22,8 +23,10 @@ struct weir_filter_entry {
     const void *any;
 };
 
-/* The slot of a cluster that a route names. */
-uint32_t weir_route_compile_cluster(struct weir_route_compile *x, const char *name, struct weir_str *copy);
+/* The slot of a cluster that a route names in `field`; refuses one that must be known and is not. `kind` stands before "cluster"
+ * in the text. */
+enum weir_err weir_route_compile_cluster(struct weir_route_compile *x, const char *field, const char *kind, const char *name,
+                                         struct weir_str *copy, uint32_t *slot) WEIR_MUST_USE;
 /* Own entries of a level before those of the level around it (`outer`, may be NULL). */
 enum weir_err weir_route_compile_filters(struct weir_route_compile *x, const struct weir_filter_entry *entries, size_t count,
                                          const struct weir_filter_route_configs *outer,

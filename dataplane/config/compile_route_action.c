@@ -47,16 +47,18 @@ static enum weir_err compile_weight(struct weir_route_compile *x, const pb_clust
                                             : "at least one of name or cluster_header must be specified");
     out->weight = pb->weight->value;
     out->cluster_slot = WEIR_CLUSTER_SLOT_NONE;
+    enum weir_err err = WEIR_OK;
     if (named)
-        out->cluster_slot = weir_route_compile_cluster(x, pb->name, &out->cluster_name);
+        err = weir_route_compile_cluster(x, "name", "weighted ", pb->name, &out->cluster_name, &out->cluster_slot);
     else
         out->cluster_header = lower_copy(c, pb->cluster_header);
     if (pb->host_rewrite_specifier_case ==
         ENVOY__CONFIG__ROUTE__V3__WEIGHTED_CLUSTER__CLUSTER_WEIGHT__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL)
         out->host_rewrite = weir_compile_str(c, pb->host_rewrite_literal);
-    enum weir_err err = weir_header_rules_compile(
-        c, "request_headers_to_add", pb->n_request_headers_to_add, (void *const *)pb->request_headers_to_add,
-        "request_headers_to_remove", pb->n_request_headers_to_remove, pb->request_headers_to_remove, &out->request_rules);
+    if (err == WEIR_OK)
+        err = weir_header_rules_compile(c, "request_headers_to_add", pb->n_request_headers_to_add,
+                                        (void *const *)pb->request_headers_to_add, "request_headers_to_remove",
+                                        pb->n_request_headers_to_remove, pb->request_headers_to_remove, &out->request_rules);
     if (err == WEIR_OK)
         err = weir_header_rules_compile(c, "response_headers_to_add", pb->n_response_headers_to_add,
                                         (void *const *)pb->response_headers_to_add, "response_headers_to_remove",
@@ -101,8 +103,7 @@ static enum weir_err compile_cluster(struct weir_route_compile *x, const pb_rout
     struct weir_compile *c = x->c;
     switch (pb->cluster_specifier_case) {
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER:
-        out->cluster_slot = weir_route_compile_cluster(x, pb->cluster, &out->cluster_name);
-        return WEIR_OK;
+        return weir_route_compile_cluster(x, "cluster", "", pb->cluster, &out->cluster_name, &out->cluster_slot);
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER_HEADER:
         out->cluster_header = lower_copy(c, pb->cluster_header);
         return WEIR_OK;

@@ -152,10 +152,6 @@ struct weir_route_table {
     bool ignore_port, ignore_path_parameters;
     uint32_t internal_only_count; /* internal_only_headers, in lower case: external clients may not send them */
     const struct weir_str *internal_only;
-    /* For cross-references: validate_clusters as configured, and every cluster that a route names, each once. */
-    enum { WEIR_VALIDATE_CLUSTERS_DEFAULT, WEIR_VALIDATE_CLUSTERS_YES, WEIR_VALIDATE_CLUSTERS_NO } validate_clusters;
-    uint32_t cluster_count;
-    const struct weir_str *clusters;
 };
 /* Per-route configuration of filters by filter name (the name in http_filters, as the API keys it). A list holds the entries of
  * all its levels, most specific first (weighted cluster, route, virtual host, table): the first of a name is the one in effect;
@@ -214,6 +210,7 @@ struct weir_compile_filters {
 /* pb: config.route.v3.RouteConfiguration, validated. With c->resource NULL (RDS) the table is a resource of its own: made
  * here, c->arena and c->resource set to it during the call and restored, one reference handed over, none on failure. With
  * c->resource set (inline route_config of a listener) it lies in c->arena and goes with it. filters may be NULL in tests.
+ * A cluster that is not known is refused where validate_clusters says so; unset, it does for an inline table, not for RDS.
  * Implemented in config/compile_route.c. */
 enum weir_err weir_route_table_compile(struct weir_compile *c, const ProtobufCMessage *pb, const struct weir_compile_filters *filters,
                                        struct weir_route_table **out) WEIR_MUST_USE;

@@ -31,7 +31,8 @@ def logging_weir(start_weir, make_upstream):
         port = free_port()
         routes = [config.direct_response(418, "teapot", prefix="/teapot"), config.route("nowhere", prefix="/gone"),
                   {**config.route("upstream"), "name": "main"}]
-        manager = config.hcm([config.virtual_host(*routes)], access_log=list(access_logs), **fields)
+        manager = config.hcm(route_config=config.route_config(config.virtual_host(*routes), validate_clusters=False),
+                             access_log=list(access_logs), **fields)
         weir = start_weir(config.bootstrap([config.listener(port, manager)], [config.cluster("upstream", make_upstream().port)]),
                           args=FLUSH)
         weir.http_port = port

@@ -23,6 +23,15 @@ def test_good_configuration_validates(tmp_path):
     assert done.stdout.strip() == f"configuration '{tmp_path}/bootstrap.yaml' OK"
 
 
+def test_a_route_to_a_cluster_that_is_not_there_is_named_with_its_place(tmp_path):
+    made = config.simple_proxy(free_port(), 1)
+    made["static_resources"]["clusters"][0]["name"] = "other"
+    done = validate(tmp_path, json.dumps(made, indent=1))
+    line = json.dumps(made, indent=1).split('"cluster":')[0].count("\n") + 1
+    assert done.returncode == 1
+    assert f":{line}:" in done.stderr and "route_config.virtual_hosts[0].routes[0].route.cluster: route: unknown cluster 'upstream'" in done.stderr
+
+
 @pytest.mark.parametrize("text, parts", [
     ("static_resourcez: {}\n", [":1:1:", "has no field 'static_resourcez'", "did you mean 'static_resources'"]),
     ("admin: {address: [\n", ["bootstrap.yaml:2:1:"]),

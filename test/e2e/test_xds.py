@@ -244,3 +244,36 @@ def test_sigterm_finishes_a_running_request(plane, start_weir, make_upstream):
         assert (answer.status, answer.body) == (200, b"late")
         assert answer.get("connection") == "close"
     assert weir.wait_exit() == 0
+
+
+@pytest.mark.parametrize("variant", ["GRPC", "DELTA_GRPC"])
+def test_inline_routes_must_name_clusters_that_are_there(plane, start_weir, make_upstream, variant):
+    ports = {"good": free_port(), "bad": free_port()}
+    up = make_upstream(replying(200, body=b"up"))
+
+    def inline(name, cluster_name, **fields):
+        manager = config.hcm(None, route_config=config.route_config(config.virtual_host(config.route(cluster_name)), **fields))
+        return resource("listener.v3.Listener", config.listener(ports[name], manager, name=name))
+    static = resource("cluster.v3.Cluster", config.cluster("up", up.port))
+    plane.serve(static, inline("good", "up"), inline("bad", "late"))
+    plane.start()
+    weir = start_weir(plane.bootstrap(variant))
+    plane.program.wait_log(r"^NACK .*Listener.*bad: .*route_config.virtual_hosts\[0\].routes\[0\].route.cluster: route: unknown cluster 'late'")
+    assert body(ports["good"]) == b"up"
+    # A cluster that warms counts; the listener is asked about again when it comes again.
+    plane.serve(static, eds_cluster("late"), inline("good", "up"), inline("bad", "late", internal_only_headers=["x"]))
+    plane.program.wait_log(r"^ACK .*Listener")
+    plane.serve(static, eds_cluster("late"), endpoints("late", up.port), inline("good", "up"), inline("bad", "late", internal_only_headers=["x"]))
+    wait_until(lambda: weir.stat("cluster.late.membership_total") == 1, "endpoints")
+    assert body(ports["bad"]) == b"up"
+
+
+def test_routes_by_rds_may_name_clusters_that_are_not_there_unless_asked(plane, start_weir):
+    port = free_port()
+    plane.serve(routes("routes", config.route("none")), listener(port))
+    plane.start()
+    start_weir(plane.bootstrap())
+    assert http1.get(port).status == 503
+    plane.serve(routes("routes", config.route("other"), validate_clusters=True), listener(port))
+    plane.program.wait_log(r"^NACK .*RouteConfiguration.*routes: virtual_hosts\[0\].routes\[0\].route.cluster: route: unknown cluster 'other'")
+    assert http1.get(port).status == 503

@@ -260,8 +260,6 @@ static void test_clusters(void **state)
     assert_str(f.m.cluster_name, "one");
     request("/", NULL);
     assert_int_equal(f.m.route->action, WEIR_ROUTE_NON_FORWARDING);
-    assert_int_equal(f.table->cluster_count, 3);
-    assert_int_equal(f.table->validate_clusters, WEIR_VALIDATE_CLUSTERS_DEFAULT);
 }
 
 static void test_weights_from_runtime(void **state)
@@ -461,7 +459,6 @@ static void test_action_options(void **state)
     assert_int_equal(f.m.route->retry_buffer_bytes, 5);
     assert_true(f.m.vhost->include_request_attempt_count);
     assert_str(f.table->internal_only[0], "x-in");
-    assert_int_equal(f.table->validate_clusters, WEIR_VALIDATE_CLUSTERS_NO);
 }
 
 static void test_filter_configs_of_all_levels(void **state)
@@ -550,6 +547,50 @@ static void test_what_is_refused(void **state)
                   "virtual_hosts[0].routes[0].direct_response.body: response body size is 4097 bytes; maximum is 4096");
 }
 
+static bool only_a_is_known(void *ctx, struct weir_str name)
+{
+    (void)ctx;
+    return weir_str_eq(name, WEIR_STR("a"));
+}
+#define TO_ZZ(fields) "{'name': 'r', " fields "'virtual_hosts': [{'name': 'v', 'domains': ['*'], 'routes': [{'match': {'prefix': '/'}, 'route': {'cluster': 'zz'}}]}]}"
+#define ONE_ROUTE(route) "{'name': 'r', 'virtual_hosts': [{'name': 'v', 'domains': ['*'], 'routes': [" route "]}]}"
+#define WEIGHTED(name) ROUTE("'route': {'weighted_clusters': {'clusters': [{'name': 'a', 'weight': 1}, {" name ", 'weight': 0}]}}")
+
+static void test_clusters_of_a_table_of_its_own_need_not_be_known(void **state)
+{
+    (void)state;
+    static const struct weir_compile_names strict = {.cluster_slot = cluster_slot, .cluster_known = only_a_is_known};
+    f.c.names = &strict;
+    load(TO_ZZ(""));
+    load(TO_ZZ("'validate_clusters': false, "));
+    refused(TO_ZZ("'validate_clusters': true, "), "virtual_hosts[0].routes[0].route.cluster: route: unknown cluster 'zz'");
+}
+
+static enum weir_err compile_inline(const char *json)
+{
+    struct weir_resource *listener = weir_resource_create(sizeof(struct weir_resource), WEIR_STR("l"));
+    struct weir_route_table *t = NULL;
+    struct weir_compile c = {.error = &f.error, .scratch = f.arena, .names = f.c.names, .resource = listener, .arena = &listener->arena};
+    enum weir_err err = weir_route_table_compile(&c, pb_text(f.arena, &pb_route_configuration_type, json), &filters, &t);
+    weir_resource_release(listener);
+    return err;
+}
+
+static void test_clusters_of_an_inline_table_must_be_known(void **state)
+{
+    (void)state;
+    static const struct weir_compile_names strict = {.cluster_slot = cluster_slot, .cluster_known = only_a_is_known};
+    f.c.names = &strict;
+    assert_int_equal(compile_inline(TO_ZZ("'validate_clusters': false, ")), WEIR_OK);
+    assert_int_equal(compile_inline(TO_ZZ("")), WEIR_ERR_INVALID);
+    assert_string_equal(f.error.text, "virtual_hosts[0].routes[0].route.cluster: route: unknown cluster 'zz'");
+    assert_int_equal(compile_inline(TO_ZZ("'validate_clusters': true, ")), WEIR_ERR_INVALID);
+    assert_int_equal(compile_inline(ONE_ROUTE(WEIGHTED("'name': 'zz'"))), WEIR_ERR_INVALID);
+    assert_string_equal(f.error.text, "virtual_hosts[0].routes[0].route.weighted_clusters.clusters[1].name: route: unknown weighted cluster 'zz'");
+    assert_int_equal(compile_inline(ONE_ROUTE(WEIGHTED("'cluster_header': 'zz'"))), WEIR_OK);
+    assert_int_equal(compile_inline(ONE_ROUTE(ROUTE("'route': {'cluster_header': 'zz'}"))), WEIR_OK);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -569,6 +610,8 @@ int main(void)
         T(test_filter_configs_of_all_levels),
         T(test_rate_limit_descriptors),
         T(test_what_is_refused),
+        T(test_clusters_of_a_table_of_its_own_need_not_be_known),
+        T(test_clusters_of_an_inline_table_must_be_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
