@@ -155,7 +155,11 @@ static enum weir_err compile_validation(struct weir_compile *c, const pb_validat
     out->allow_expired = pb->allow_expired_certificate;
     out->accept_untrusted =
         pb->trust_chain_verification == ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__CERTIFICATE_VALIDATION_CONTEXT__TRUST_CHAIN_VERIFICATION__ACCEPT_UNTRUSTED;
-    if (pb->max_verify_depth != NULL) out->verify_depth = (int)pb->max_verify_depth->value;
+    /* The API counts the trust anchor, OpenSSL does not. */
+    if (pb->max_verify_depth != NULL) {
+        uint32_t depth = pb->max_verify_depth->value < INT32_MAX ? pb->max_verify_depth->value : INT32_MAX;
+        out->verify_depth = depth > 0 ? (int)depth - 1 : 0;
+    }
     out->send_no_ca_list = pb->suppress_client_ca_list;
     weir_path_pop(c, mark);
     return WEIR_OK;
@@ -290,6 +294,7 @@ static enum weir_err compile_client(struct weir_compile *c, const pb_upstream_tl
     if (err != WEIR_OK) return err;
     if (spec->certificate_count > 1) return weir_reject(c, "common_tls_context.tls_certificates", "Multiple TLS certificates are not supported for client contexts");
     spec->sni = weir_compile_str(c, pb->sni);
+    spec->auto_host_sni = pb->auto_host_sni;
     spec->auto_sni_san = pb->auto_sni_san_validation;
     spec->no_resumption = pb->max_session_keys != NULL && pb->max_session_keys->value == 0;
     return WEIR_OK;

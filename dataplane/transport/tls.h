@@ -35,7 +35,7 @@ struct weir_tls_spec {
     /* Verification of the peer. */
     struct weir_str trusted_ca, crl; /* PEM */
     bool crl_leaf_only, accept_untrusted, allow_expired;
-    int verify_depth; /* < 0: the default */
+    int verify_depth; /* how many intermediates; < 0: the default */
     uint32_t san_count, hash_count, spki_count;
     const struct weir_san_match *sans;
     const uint8_t (*hashes)[32], (*spkis)[32]; /* SHA-256 of certificate, of its public key info */
@@ -44,7 +44,7 @@ struct weir_tls_spec {
     uint64_t session_timeout_s; /* 0: the default */
     /* Client. */
     struct weir_str sni;
-    bool auto_sni_san, no_resumption;
+    bool auto_host_sni, auto_sni_san, no_resumption;
     /* "listener.ADDR.ssl." or "cluster.NAME.ssl."; registry NULL: no counters. */
     struct weir_stats_registry *stats;
     struct weir_str stat_prefix;

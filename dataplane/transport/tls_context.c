@@ -301,6 +301,7 @@ static enum weir_err fill(struct weir_tls_context *c, const struct weir_tls_spec
     c->arena = spec->arena;
     c->alpn = spec->alpn;
     c->sni = spec->sni;
+    c->auto_host_sni = spec->auto_host_sni;
     c->require_client_certificate = spec->require_client_certificate;
     c->ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
     c->bio = weir_tls_bio_method();

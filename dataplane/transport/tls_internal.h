@@ -31,6 +31,7 @@ struct weir_tls_context {
     struct weir_tls_identity *identities;
     /* Verification */
     bool has_trust, accept_untrusted, auto_sni_san;
+    bool auto_host_sni; /* client: the host's name goes before sni */
     uint32_t san_count, hash_count, spki_count;
     const struct weir_san_match *sans;
     const uint8_t (*hashes)[32], (*spkis)[32];
@@ -57,7 +58,6 @@ struct weir_tls_session {
     struct weir_str sni, san; /* client: asked for; owned by the transport */
     bool validated;           /* the peer's chain was verified */
     char reason[WEIR_TLS_REASON_MAX]; /* why verification failed, blanks as underscores; empty: it did not */
-    bool failed_counted;
     struct weir_stats_shard *stats;
 };
 static inline void weir_tls_count(struct weir_tls_session *s, enum weir_tls_stat stat)

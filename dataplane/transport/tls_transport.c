@@ -4,6 +4,7 @@
  *
  * Invariant: no callback of the owner runs inside a call of the library. */
 #include <assert.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 
@@ -175,7 +176,10 @@ static void handshake_done(struct weir_tls *t)
     count_named(t, "ciphers", SSL_get_cipher_name(t->ssl));
     count_named(t, "versions", SSL_get_version(t->ssl));
     int group = SSL_get_negotiated_group(t->ssl);
-    if (group != 0 && group != NID_undef) count_named(t, "curves", group == NID_X9_62_prime256v1 ? "P-256" : OBJ_nid2sn(group));
+    if (group != 0 && group != NID_undef) {
+        const char *nist = EC_curve_nid2nist(group);
+        count_named(t, "curves", nist != NULL ? nist : OBJ_nid2sn(group));
+    }
     t->t.local = t->raw->local;
     if (t->plain.bytes != 0 || t->fin_wanted || t->flushed_wanted) flush_later(t);
     if (t->t.events->on_connected != NULL) t->t.events->on_connected(t->t.owner);
@@ -556,7 +560,7 @@ struct weir_transport *weir_tls_connect(struct weir_worker *w, const struct weir
     const struct weir_tls_context *c = t->session.context;
     SSL_set_connect_state(t->ssl);
     weir_transport_attach(&t->t, events, owner);
-    t->session.sni = copy(o->sni.n != 0 ? o->sni : c->sni);
+    t->session.sni = copy(o->sni.n != 0 ? o->sni : c->auto_host_sni && o->hostname.n != 0 ? o->hostname : c->sni);
     t->session.san = copy(o->san);
     if (t->session.sni.n != 0) (void)SSL_set_tlsext_host_name(t->ssl, t->session.sni.p);
     struct weir_str alpn = o->alpn.n != 0 ? o->alpn : c->alpn;

@@ -114,15 +114,9 @@ static int check_leaf(struct weir_tls_session *s, X509_STORE_CTX *store, X509 *x
     return 1;
 }
 
-int weir_tls_verify(X509_STORE_CTX *store, void *arg)
+static int check(struct weir_tls_session *s, X509_STORE_CTX *store, const struct weir_tls_context *c)
 {
-    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct weir_tls_session *s = SSL_get_app_data(ssl);
-    const struct weir_tls_context *c = arg;
-    X509 *x = X509_STORE_CTX_get0_cert(store);
-    if (c->has_trust && X509_verify_cert(store) == 1) {
-        s->validated = true;
-    } else if (c->has_trust && !c->accept_untrusted) {
+    if (c->has_trust && X509_verify_cert(store) != 1) {
         int error = X509_STORE_CTX_get_error(store);
         return refuse(s, store, WEIR_TS_fail_verify_error, error,
                       "verify cert failed: X509_verify_cert: certificate verification error at depth %d: %s", X509_STORE_CTX_get_error_depth(store),
@@ -130,11 +124,23 @@ int weir_tls_verify(X509_STORE_CTX *store, void *arg)
     }
     struct weir_arena a;
     weir_arena_init(&a, 0);
-    int ok = check_leaf(s, store, x, &a);
+    int ok = check_leaf(s, store, X509_STORE_CTX_get0_cert(store), &a);
     weir_arena_deinit(&a);
-    if (ok) {
-        X509_STORE_CTX_set_error(store, X509_V_OK);
-        s->validated = s->validated || c->hash_count + c->spki_count != 0;
-    }
     return ok;
+}
+
+int weir_tls_verify(X509_STORE_CTX *store, void *arg)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct weir_tls_session *s = SSL_get_app_data(ssl);
+    const struct weir_tls_context *c = arg;
+    if (check(s, store, c)) {
+        s->validated = c->has_trust || c->hash_count + c->spki_count != 0;
+    } else if (c->accept_untrusted) {
+        s->reason[0] = 0; /* whatever was wrong is counted, and not held against the peer */
+    } else {
+        return 0;
+    }
+    X509_STORE_CTX_set_error(store, X509_V_OK);
+    return 1;
 }

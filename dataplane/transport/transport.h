@@ -82,6 +82,7 @@ struct weir_connect_options {
     const struct weir_address *remote;
     const struct weir_address *local; /* bind before connect; NULL: any */
     const struct weir_tls_client *tls; /* NULL: raw */
+    struct weir_str hostname;          /* the host's, for a context with auto_host_sni; empty: none; borrowed during the call */
     struct weir_str sni;               /* instead of the context's (auto_sni); empty: the context's; borrowed during the call */
     struct weir_str san;               /* a DNS name or IP that the certificate must have (auto_san_validation); empty: none */
     struct weir_str alpn;              /* wire format list, overrides the context's; empty: the context's */

@@ -394,6 +394,7 @@ void weir_upstream_connection_start(struct weir_pool *p)
         .remote = &host->address,
         .local = config->source,
         .tls = config->tls,
+        .hostname = host->hostname,
         .sni = p->key.sni,
         .san = p->key.san,
         .alpn = alpn_of(p),

@@ -125,6 +125,7 @@ enum weir_tcp_failure weir_tcp_upstream_open(struct weir_cluster *c, const struc
         .remote = &host->host->address,
         .local = config->source,
         .tls = config->tls,
+        .hostname = host->host->hostname,
         .connect_timeout_ms = config->connect_timeout_ms,
         .keepalive = config->keepalive,
         .keepalive_probes = config->keepalive_probes,
