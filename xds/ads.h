@@ -8,6 +8,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "dataplane/base/error.h"
+#include "dataplane/base/san.h"
 #include "xds/resource_type.h"
 
 /* One resource of a response. Bytes belong to the response. */
@@ -49,10 +50,15 @@ struct weir_ads_config {
     bool node_on_first_message_only;
     /* TLS of the cluster's transport socket; all NULL: cleartext. PEM texts. */
     bool tls;
-    const char *root_pem, *certificate_pem, *key_pem, *server_name;
-    bool verify_server_name; /* false: the chain alone is checked, as a validation context without names says */
+    const char *root_pem, *certificate_pem, *key_pem;
+    const char *server_name; /* SNI; NULL: none is sent */
+    const struct weir_san_match *sans; /* one of them must be in the server's certificate; none: the chain alone is checked. They
+                                        * outlive the client */
+    uint32_t san_count;
     uint32_t back_off_base_ms, back_off_max_ms; /* 500, 30,000 */
-    uint32_t keepalive_ms, keepalive_timeout_ms; /* 0: the default (30,000; 10,000) */
+    /* PINGs on a quiet connection. 0: the default, 305,000 and 20,000: servers built on gRPC hang up on clients that ask for
+     * a sign of life more often than every five minutes, unless they are told to bear it. */
+    uint32_t keepalive_ms, keepalive_timeout_ms;
     const struct weir_str *metadata; /* initial_metadata: name, value pairs */
     size_t metadata_count;
 };

@@ -1,15 +1,76 @@
 #include "xds/ads_channel.h"
 
 #include <grpc/grpc_security.h>
+#include <grpc/support/string_util.h>
+#include <stdlib.h>
 
 #include "dataplane/limits.h"
 
 #define RECONNECT_MIN_MS 200
 #define RECONNECT_MAX_MS 5000
-#define KEEPALIVE_DEFAULT_MS 30000
-#define KEEPALIVE_TIMEOUT_DEFAULT_MS 10000
+#define KEEPALIVE_DEFAULT_MS 305000
+#define KEEPALIVE_TIMEOUT_DEFAULT_MS 20000
 
-/* The chain is checked when there is a root, the name only when asked for: a validation context without names accepts any. */
+/* Checks the names of a server whose chain is good. Lives until gRPC lets go of it. */
+struct name_check {
+    grpc_tls_certificate_verifier_external verifier;
+    const struct weir_san_match *sans;
+    uint32_t san_count;
+};
+
+static bool any_matches(const struct weir_san_match *m, enum weir_san_type type, char *const *names, size_t count)
+{
+    for (size_t i = 0; m->type == type && i < count; i++)
+        if (weir_san_matches(m, weir_str_of(names[i]))) return true;
+    return false;
+}
+
+/* Called by gRPC on a thread of its own, after the handshake; answers at once. */
+static int names_verify(void *ctx, grpc_tls_custom_verification_check_request *request,
+                        grpc_tls_on_custom_verification_check_done_cb callback, void *callback_arg, grpc_status_code *status,
+                        char **details)
+{
+    const struct name_check *check = ctx;
+    (void)callback;
+    (void)callback_arg;
+    for (uint32_t i = 0; i < check->san_count; i++) {
+        const struct weir_san_match *m = &check->sans[i];
+        if (any_matches(m, WEIR_SAN_DNS, request->peer_info.san_names.dns_names, request->peer_info.san_names.dns_names_size) ||
+            any_matches(m, WEIR_SAN_URI, request->peer_info.san_names.uri_names, request->peer_info.san_names.uri_names_size) ||
+            any_matches(m, WEIR_SAN_EMAIL, request->peer_info.san_names.email_names, request->peer_info.san_names.email_names_size) ||
+            any_matches(m, WEIR_SAN_IP, request->peer_info.san_names.ip_names, request->peer_info.san_names.ip_names_size)) {
+            *status = GRPC_STATUS_OK;
+            return 1;
+        }
+    }
+    *status = GRPC_STATUS_UNAUTHENTICATED;
+    *details = gpr_strdup("no name of the server's certificate is among match_typed_subject_alt_names");
+    return 1;
+}
+
+static void names_cancel(void *ctx, grpc_tls_custom_verification_check_request *request)
+{
+    (void)ctx;
+    (void)request;
+}
+
+static void names_destruct(void *ctx)
+{
+    free(ctx);
+}
+
+static grpc_tls_certificate_verifier *verifier_create(const struct weir_ads_config *c)
+{
+    if (c->san_count == 0) return grpc_tls_certificate_verifier_no_op_create();
+    struct name_check *check = calloc(1, sizeof *check);
+    if (check == NULL) abort();
+    check->verifier = (grpc_tls_certificate_verifier_external){check, names_verify, names_cancel, names_destruct};
+    check->sans = c->sans;
+    check->san_count = c->san_count;
+    return grpc_tls_certificate_verifier_external_create(&check->verifier);
+}
+
+/* The chain is checked when there is a root, names only when asked for: a validation context without names accepts any. */
 static grpc_channel_credentials *tls_credentials(const struct weir_ads_config *c)
 {
     grpc_tls_credentials_options *options = grpc_tls_credentials_options_create();
@@ -27,9 +88,7 @@ static grpc_channel_credentials *tls_credentials(const struct weir_ads_config *c
     if (own) grpc_tls_credentials_options_watch_identity_key_cert_pairs(options);
     if (c->root_pem != NULL) grpc_tls_credentials_options_watch_root_certs(options);
     grpc_tls_credentials_options_set_verify_server_cert(options, c->root_pem != NULL);
-    grpc_tls_certificate_verifier *verifier = c->verify_server_name && c->root_pem != NULL
-                                                  ? grpc_tls_certificate_verifier_host_name_create()
-                                                  : grpc_tls_certificate_verifier_no_op_create();
+    grpc_tls_certificate_verifier *verifier = verifier_create(c);
     grpc_tls_credentials_options_set_certificate_verifier(options, verifier);
     grpc_tls_certificate_verifier_release(verifier);
     /* Calls go to :authority, which is the cluster's name and need not be the server's. */
@@ -75,8 +134,8 @@ grpc_channel *weir_ads_channel_create(const struct weir_ads_config *config, stru
     args[count++] = number(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     args[count++] = string(GRPC_ARG_PRIMARY_USER_AGENT_STRING, "weir/" WEIR_VERSION);
     if (config->authority != NULL) args[count++] = string(GRPC_ARG_DEFAULT_AUTHORITY, config->authority);
-    if (config->tls && config->server_name != NULL)
-        args[count++] = string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, config->server_name);
+    /* Without it gRPC would send the authority as SNI. An address is never sent. */
+    if (config->tls) args[count++] = string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, config->server_name != NULL ? config->server_name : "0.0.0.0");
     grpc_channel *channel = grpc_channel_create(config->target, credentials, &(grpc_channel_args){count, args});
     grpc_channel_credentials_release(credentials);
     if (channel == NULL) (void)weir_error_set(e, WEIR_ERR_INVALID, "no channel to %s", config->target);

@@ -69,6 +69,7 @@ struct weir_cluster_config {
     struct weir_resource resource; /* name: the cluster's */
     struct weir_str stat_name;     /* alt_stat_name, else the name; ":" as "_" */
     enum weir_cluster_type type;
+    uint64_t initial_fetch_timeout_ms; /* EDS: of eds_config; 0: it waits for its endpoints for ever */
     struct weir_str eds_service_name; /* EDS: what to subscribe to (the name unless service_name is set) */
     struct weir_endpoints *endpoints; /* load_assignment of a STATIC or DNS cluster; in this resource's arena, not counted; NULL: EDS */
     bool wait_for_warm_on_init;

@@ -43,6 +43,8 @@ static enum weir_err type_compile(struct weir_compile *c, const pb_cluster *p, s
     out->type = WEIR_CLUSTER_EDS;
     if (p->eds_cluster_config == NULL || p->eds_cluster_config->eds_config == NULL)
         return weir_reject(c, "eds_cluster_config.eds_config", "cannot create an EDS cluster without an EDS config");
+    out->initial_fetch_timeout_ms =
+        weir_duration_ms(p->eds_cluster_config->eds_config->initial_fetch_timeout, WEIR_INITIAL_FETCH_TIMEOUT_MS_DEFAULT);
     out->eds_service_name = weir_compile_str(c, p->eds_cluster_config->service_name);
     if (out->eds_service_name.n == 0) out->eds_service_name = out->resource.name;
     return WEIR_OK;

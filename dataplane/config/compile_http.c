@@ -15,7 +15,6 @@
 #define IDLE_TIMEOUT_MS_DEFAULT 3600000u
 #define DRAIN_TIMEOUT_MS_DEFAULT 5000u
 #define DELAYED_CLOSE_TIMEOUT_MS_DEFAULT 1000u
-#define INITIAL_FETCH_TIMEOUT_MS_DEFAULT 15000u
 
 #define HCM(name) ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__##name
 
@@ -104,8 +103,8 @@ static enum weir_err compile_routes(struct weir_compile *c, const pb_hcm *pb, st
     size_t mark = weir_path_push(c, "rds", -1);
     if (pb->rds->route_config_name[0] == 0) return weir_reject(c, "route_config_name", "is required");
     const pb_config_source *source = pb->rds->config_source;
-    uint64_t wait_ms = source != NULL ? weir_duration_ms(source->initial_fetch_timeout, INITIAL_FETCH_TIMEOUT_MS_DEFAULT)
-                                      : INITIAL_FETCH_TIMEOUT_MS_DEFAULT;
+    uint64_t wait_ms = source != NULL ? weir_duration_ms(source->initial_fetch_timeout, WEIR_INITIAL_FETCH_TIMEOUT_MS_DEFAULT)
+                                      : WEIR_INITIAL_FETCH_TIMEOUT_MS_DEFAULT;
     out->route_table_slot = c->names->route_table_slot(c->names->ctx, weir_compile_str(c, pb->rds->route_config_name), wait_ms);
     weir_path_pop(c, mark);
     return WEIR_OK;

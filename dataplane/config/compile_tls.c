@@ -61,8 +61,10 @@ static enum weir_err compile_certificates(struct weir_compile *c, const pb_commo
     return WEIR_OK;
 }
 
-static enum weir_err compile_sans(struct weir_compile *c, const pb_validation_context *pb, struct weir_tls_spec *out)
+enum weir_err weir_tls_sans_compile(struct weir_compile *c, const void *validation_context, const struct weir_san_match **out,
+                                    uint32_t *count)
 {
+    const pb_validation_context *pb = validation_context;
     struct weir_san_match *at = weir_new(c, struct weir_san_match, pb->n_match_typed_subject_alt_names + 1);
     for (size_t i = 0; i < pb->n_match_typed_subject_alt_names; i++) {
         const pb_san_matcher *m = pb->match_typed_subject_alt_names[i];
@@ -78,8 +80,8 @@ static enum weir_err compile_sans(struct weir_compile *c, const pb_validation_co
         if (err != WEIR_OK) return err;
         weir_path_pop(c, mark);
     }
-    out->sans = at;
-    out->san_count = (uint32_t)pb->n_match_typed_subject_alt_names;
+    *out = at;
+    *count = (uint32_t)pb->n_match_typed_subject_alt_names;
     return WEIR_OK;
 }
 
@@ -148,7 +150,7 @@ static enum weir_err compile_validation(struct weir_compile *c, const pb_validat
     size_t mark = weir_path_push(c, "validation_context", -1);
     enum weir_err err = weir_data_source_compile(c, "trusted_ca", pb->trusted_ca, &out->trusted_ca);
     if (err == WEIR_OK) err = weir_data_source_compile(c, "crl", pb->crl, &out->crl);
-    if (err == WEIR_OK) err = compile_sans(c, pb, out);
+    if (err == WEIR_OK) err = weir_tls_sans_compile(c, pb, &out->sans, &out->san_count);
     if (err == WEIR_OK) err = compile_pins(c, pb, out);
     if (err != WEIR_OK) return err;
     out->crl_leaf_only = pb->only_verify_leaf_cert_crl;

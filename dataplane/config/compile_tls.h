@@ -15,4 +15,8 @@ enum weir_err weir_tls_server_compile(struct weir_compile *c, const char *field,
 enum weir_err weir_tls_client_compile(struct weir_compile *c, const char *field, const void *transport_socket, struct weir_str stat_prefix,
                                       struct weir_str default_alpn, const struct weir_tls_client **out) WEIR_MUST_USE;
 
+/* match_typed_subject_alt_names of a CertificateValidationContext, into the arena. */
+enum weir_err weir_tls_sans_compile(struct weir_compile *c, const void *validation_context, const struct weir_san_match **out,
+                                    uint32_t *count) WEIR_MUST_USE;
+
 #endif

@@ -52,7 +52,6 @@ struct weir_publisher_options {
     struct weir_names *names;
     struct weir_stats_registry *stats;
     const struct weir_cluster_env *clusters;
-    uint64_t initial_fetch_timeout_ms; /* of EDS where the cluster says nothing: 15,000 */
     uint32_t drain_time_s;
     bool drain_immediately;
 };

@@ -104,9 +104,10 @@ static void wait_begin(struct entry *e, struct weir_resource *config)
         e->waits = true;
         weir_publisher_now_warming(p, WEIR_CLUSTERS, true);
     }
-    uint64_t bound = p->o.initial_fetch_timeout_ms;
-    if (((struct weir_cluster_config *)(void *)config)->type == WEIR_CLUSTER_EDS && bound != 0)
-        weir_timer_start(&p->o.control->timers, &e->give_up, bound);
+    const struct weir_cluster_config *cluster = (const struct weir_cluster_config *)(void *)config;
+    weir_timer_stop(&p->o.control->timers, &e->give_up);
+    if (cluster->type == WEIR_CLUSTER_EDS && cluster->initial_fetch_timeout_ms != 0)
+        weir_timer_start(&p->o.control->timers, &e->give_up, cluster->initial_fetch_timeout_ms);
 }
 
 /* The shared part takes the configuration; published now or when it is ready. */

@@ -366,7 +366,7 @@ enum weir_err weir_server_create(const struct weir_options *o, struct weir_boots
     }
     if (err == WEIR_OK) {
         struct weir_publisher_options p = {.control = s->control, .workers = s->workers, .worker_count = s->worker_count, .names = s->names,
-                                           .stats = s->stats, .clusters = &s->clusters, .initial_fetch_timeout_ms = 15000,
+                                           .stats = s->stats, .clusters = &s->clusters,
                                            .drain_time_s = o->drain_time_s, .drain_immediately = o->drain_immediately};
         s->publisher = weir_publisher_create(&p, &weir_server_publisher_events, s);
         s->ttls = weir_ttls_create(s->control, weir_server_expired, s);

@@ -5,7 +5,7 @@
 #define WEIR_TRANSPORT_TLS_H
 
 #include "dataplane/base/error.h"
-#include "dataplane/base/matcher.h"
+#include "dataplane/base/san.h"
 #include "dataplane/observe/stats.h"
 #include "dataplane/transport/transport.h"
 
@@ -13,11 +13,6 @@ struct weir_tls_server; /* DownstreamTlsContext */
 struct weir_tls_client; /* UpstreamTlsContext */
 
 enum weir_tls_version { WEIR_TLS_AUTO, WEIR_TLS_1_0, WEIR_TLS_1_1, WEIR_TLS_1_2, WEIR_TLS_1_3 };
-enum weir_san_type { WEIR_SAN_EMAIL = 1, WEIR_SAN_DNS, WEIR_SAN_URI, WEIR_SAN_IP };
-struct weir_san_match {
-    enum weir_san_type type;
-    struct weir_string_matcher matcher; /* an exact DNS name is also matched by a certificate's wildcard */
-};
 struct weir_tls_certificate {
     struct weir_str chain_pem, key_pem, password; /* PEM texts */
 };

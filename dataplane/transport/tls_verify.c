@@ -22,29 +22,13 @@ static int refuse(struct weir_tls_session *s, X509_STORE_CTX *store, enum weir_t
     return 0;
 }
 
-/* A DNS name against one of a certificate, which may begin with a wildcard label (RFC 6125 6.4.3). */
-static bool dns_matches(struct weir_str name, struct weir_str san)
-{
-    if (weir_str_eq_nocase(name, san)) return true;
-    if (san.n < 3 || san.p[0] != '*' || san.p[1] != '.') return false;
-    size_t dot = weir_str_find(name, '.');
-    return dot != 0 && dot < name.n &&
-           weir_str_eq_nocase((struct weir_str){name.p + dot, name.n - dot}, (struct weir_str){san.p + 1, san.n - 1});
-}
-
-static bool san_matches(const struct weir_san_match *m, struct weir_str san)
-{
-    if (m->type == WEIR_SAN_DNS && m->matcher.kind == WEIR_MATCH_EXACT) return dns_matches(m->matcher.text, san);
-    return weir_string_matcher_match(&m->matcher, san);
-}
-
 static bool any_san_matches(const struct weir_tls_context *c, X509 *x, struct weir_arena *a)
 {
     for (uint32_t i = 0; i < c->san_count; i++) {
         const struct weir_str *sans;
         uint32_t n = weir_tls_sans(x, c->sans[i].type, a, &sans);
         for (uint32_t k = 0; k < n; k++)
-            if (san_matches(&c->sans[i], sans[k])) return true;
+            if (weir_san_matches(&c->sans[i], sans[k])) return true;
     }
     return false;
 }
@@ -65,7 +49,7 @@ static bool named(X509 *x, struct weir_str name, struct weir_arena *a)
     }
     n = weir_tls_sans(x, WEIR_SAN_DNS, a, &sans);
     for (uint32_t i = 0; i < n; i++)
-        if (dns_matches(name, sans[i])) return true;
+        if (weir_san_dns_matches(name, sans[i])) return true;
     return false;
 }
 

@@ -28,14 +28,14 @@ def varint(value):
 
 def encode(*fields):
     """fields: (number, int, str or bytes); empty text is left out."""
-    out = b""
+    out = []
     for number, value in fields:
         if isinstance(value, int):
-            out += varint(number << 3) + varint(value)
+            out += varint(number << 3), varint(value)
         elif value:
             data = value.encode() if isinstance(value, str) else value
-            out += varint(number << 3 | 2) + varint(len(data)) + data
-    return out
+            out += varint(number << 3 | 2), varint(len(data)), data
+    return b"".join(out)
 
 
 def decode(data):

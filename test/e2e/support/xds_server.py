@@ -90,9 +90,9 @@ class Stream:
 class ControlPlane:
     """address: "127.0.0.1:0" (see .port) or "unix:/path". credentials: grpc.ssl_server_credentials(...)."""
 
-    def __init__(self, address="127.0.0.1:0", credentials=None):
+    def __init__(self, address="127.0.0.1:0", credentials=None, options=()):
         self._streams = queue.Queue()
-        self._server = grpc.server(futures.ThreadPoolExecutor(16), options=UNLIMITED)
+        self._server = grpc.server(futures.ThreadPoolExecutor(16), options=[*UNLIMITED, *options])
         self._server.add_generic_rpc_handlers((_Handler(self._streams),))
         self.address = address
         self.port = (self._server.add_secure_port(address, credentials) if credentials
@@ -104,6 +104,10 @@ class ControlPlane:
             return self._streams.get(timeout=timeout)
         except queue.Empty:
             raise AssertionError("no stream came") from None
+
+    def streams_waiting(self):
+        """How many streams came that nobody has accepted."""
+        return self._streams.qsize()
 
     def close(self):
         self._server.stop(0).wait()
@@ -144,8 +148,10 @@ def socket_address(port, host="127.0.0.1"):
     return encode((1, encode((2, host), (3, port))))
 
 
-def static_cluster(name):
-    return encode((1, name), (4, duration(1)))
+def static_cluster(name, padding=""):
+    """padding: text that the cluster carries along in its metadata."""
+    struct = encode((1, encode((1, "padding"), (2, encode((3, padding))))))
+    return encode((1, name), (4, duration(1)), (25, encode((1, encode((1, "test"), (2, struct)))) if padding else b""))
 
 
 def eds_cluster(name, source=ADS):

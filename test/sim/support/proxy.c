@@ -57,7 +57,6 @@ struct proxy *proxy_create(struct sim *s, uint32_t worker_count)
         .names = p->names,
         .stats = p->stats,
         .clusters = &p->clusters,
-        .initial_fetch_timeout_ms = 15000,
         .drain_time_s = DRAIN_S,
         .drain_immediately = true,
     };

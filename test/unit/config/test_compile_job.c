@@ -59,7 +59,7 @@ static int setup(void **state)
     f->workers[0] = weir_worker_create_simulated(0, 1, 2);
     f->clusters = (struct weir_cluster_env){.control = f->control, .workers = f->workers, .worker_count = 1, .stats = f->stats};
     struct weir_publisher_options o = {.control = f->control, .workers = f->workers, .worker_count = 1, .names = f->names,
-                                       .stats = f->stats, .clusters = &f->clusters, .initial_fetch_timeout_ms = 15000};
+                                       .stats = f->stats, .clusters = &f->clusters};
     f->publisher = weir_publisher_create(&o, &events, f);
     *state = f;
     return 0;

@@ -408,11 +408,14 @@ static void test_tls_checks_what_it_is_told_to(void **state)
     assert_true(tls_works((struct weir_ads_config){0}));
     assert_true(tls_works((struct weir_ads_config){.root_pem = certificate}));
     assert_true(tls_works((struct weir_ads_config){.root_pem = certificate, .server_name = "other.test"}));
-    assert_true(tls_works((struct weir_ads_config){.root_pem = certificate, .server_name = "control.test",
-                                                   .verify_server_name = true}));
+    struct weir_san_match right = {WEIR_SAN_DNS, {.kind = WEIR_MATCH_EXACT, .text = WEIR_STR("control.test")}};
+    struct weir_san_match suffix = {WEIR_SAN_DNS, {.kind = WEIR_MATCH_SUFFIX, .text = WEIR_STR(".test")}};
+    struct weir_san_match wrong[] = {{WEIR_SAN_DNS, {.kind = WEIR_MATCH_EXACT, .text = WEIR_STR("other.test")}},
+                                     {WEIR_SAN_URI, {.kind = WEIR_MATCH_EXACT, .text = WEIR_STR("control.test")}}};
+    assert_true(tls_works((struct weir_ads_config){.root_pem = certificate, .sans = &right, .san_count = 1}));
+    assert_true(tls_works((struct weir_ads_config){.root_pem = certificate, .server_name = "other.test", .sans = &suffix, .san_count = 1}));
     assert_true(tls_works((struct weir_ads_config){.certificate_pem = certificate, .key_pem = key}));
-    assert_false(tls_works((struct weir_ads_config){.root_pem = certificate, .server_name = "other.test",
-                                                    .verify_server_name = true}));
+    assert_false(tls_works((struct weir_ads_config){.root_pem = certificate, .server_name = "control.test", .sans = wrong, .san_count = 2}));
 }
 
 static void test_refuses_headers_that_grpc_can_not_send(void **state)
