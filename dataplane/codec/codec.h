@@ -6,8 +6,9 @@
  * - Events of streams come only from inside weir_codec_input() and weir_codec_input_eof(), weir_codec_output(),
  *   weir_codec_transport_blocked() and, for on_closed after a connection error, weir_codec_fail(). Calls on streams may be
  *   made from inside events. Events of the connection may come from any call, those on streams too.
- * - Output is pulled: on_output says that weir_codec_output() would yield bytes, or deliver what a read_pause held back. The
- *   owner pulls at the turn's end (defer), never from inside an event.
+ * - Output is pulled: on_output says that weir_codec_output() would yield bytes, deliver what a read_pause held back, or tell
+ *   streams of their watermarks. The owner pulls at the turn's end (defer), never from inside an event, also while the
+ *   transport is blocked: then no bytes come.
  * - A stream ends with exactly one on_closed event, or by the owner's weir_codec_stream_reset(), after which no event
  *   comes. Either way the pointer is then invalid for the owner. on_closed(WEIR_RESET_NONE) comes when both directions
  *   have ended: all received has been delivered and all sent has been given to output.
@@ -156,7 +157,9 @@ struct weir_codec_ops {
     void (*shutdown)(struct weir_codec *c, bool final);        /* server: GOAWAY notice (final: with the real last id), Connection: close */
     void (*reply)(struct weir_codec *c, const struct weir_codec_error *e, struct weir_str date, struct weir_str server_name);
     void (*fail)(struct weir_codec *c, enum weir_reset reason, struct weir_str details); /* transport gone: on_closed for every stream */
-    void (*transport_blocked)(struct weir_codec *c, bool blocked); /* the transport's write queue is above high / below low water */
+    /* The transport's write queue is above high / below low water. While it is above, output() yields no bytes, and every
+     * stream that has something to send is blocked. */
+    void (*transport_blocked)(struct weir_codec *c, bool blocked);
     bool (*idle)(const struct weir_codec *c);                  /* no stream and no half-read message */
     void (*ping)(struct weir_codec *c);                        /* HTTP/2: on_pong says that the peer answered. HTTP/1: NULL */
     void (*destroy)(struct weir_codec *c);                     /* streams get no event; not from inside an event of this codec */

@@ -391,6 +391,16 @@ void weir_h1_input_eof(struct weir_codec *c)
 
 /* Sending. */
 
+static void arm_if_wanted(struct weir_h1 *h)
+{
+    const struct weir_h1_exchange *x = h->x;
+    if (x == NULL)
+        return;
+    bool output = !h->blocked && !weir_buffer_empty(&x->out);
+    if (output || (!x->open && x->held.count > 0 && !h->dropping))
+        weir_h1_arm(h);
+}
+
 void weir_h1_output(struct weir_codec *c, struct weir_buffer *to)
 {
     struct weir_h1 *h = weir_h1_of(c);
@@ -402,8 +412,9 @@ void weir_h1_output(struct weir_codec *c, struct weir_buffer *to)
         pump(h);
         struct weir_h1_exchange *x = h->x;
         if (x != NULL) {
-            weir_buffer_move(to, &x->out);
-            if (x->out_body == WEIR_H1_BODY_TUNNEL && x->out_done && x->open && !h->write_ended) {
+            if (!h->blocked)
+                weir_buffer_move(to, &x->out);
+            if (x->out_body == WEIR_H1_BODY_TUNNEL && x->out_done && x->open && !h->write_ended && weir_buffer_empty(&x->out)) {
                 h->write_ended = true;
                 if (h->codec.events->on_write_end != NULL)
                     h->codec.events->on_write_end(h->codec.owner);
@@ -417,9 +428,7 @@ void weir_h1_output(struct weir_codec *c, struct weir_buffer *to)
         again = h->role->finish(h);
     } while (again);
     h->armed = false;
-    struct weir_h1_exchange *x = h->x;
-    if (x != NULL && (!weir_buffer_empty(&x->out) || (!x->open && x->held.count > 0 && !h->dropping)))
-        weir_h1_arm(h);
+    arm_if_wanted(h);
     weir_h1_leave(h);
 }
 
@@ -438,6 +447,7 @@ void weir_h1_transport_blocked(struct weir_codec *c, bool blocked)
             event(x->stream.ctx);
     }
     weir_h1_leave(h);
+    arm_if_wanted(h);
 }
 
 /* A body of known length is kept to it: more would be read as the next message, less leaves the peer waiting. */

@@ -114,6 +114,19 @@ static void resume(struct weir_h2_session *s, struct weir_h2_stream *st)
     weir_h2_want_output(s);
 }
 
+/* Of a blocked connection every stream is that has something to send: what each may queue adds up. */
+static bool water_turned(const struct weir_h2_session *s, const struct weir_h2_stream *st)
+{
+    if (st->orphan || st->closed) return false;
+    size_t line = s->blocked ? 0 : st->tx_blocked ? s->low_water : s->high_water;
+    return (st->tx.bytes > line) != st->tx_blocked;
+}
+
+void weir_h2_check_water(struct weir_h2_session *s, struct weir_h2_stream *st)
+{
+    if (water_turned(s, st) && !weir_list_linked(&st->water)) weir_list_push_back(&s->water, &st->water);
+}
+
 /* Takes what is to be sent. Small pieces that have to wait are copied together: each would hold a whole read block. */
 static void queue(struct weir_h2_session *s, struct weir_h2_stream *st, struct weir_buffer *data)
 {
@@ -139,8 +152,7 @@ void weir_h2_send_data(struct weir_codec_stream *cs, struct weir_buffer *data, b
     }
     if (data->count != 0) queue(s, st, data);
     st->tx_end = end;
-    if (st->tx.bytes > s->high_water && !st->tx_blocked && !weir_list_linked(&st->water))
-        weir_list_push_back(&s->water, &st->water);
+    weir_h2_check_water(s, st);
     if (st->tx.bytes != 0 || end) resume(s, st);
 }
 
@@ -214,8 +226,7 @@ static int send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *h
     put_body(s, st, n);
     st->base.wire_bytes_tx += WEIR_H2_FRAME_HEADER + n;
     s->guard.data_sent++;
-    if (st->tx_blocked && st->tx.bytes <= s->low_water && !st->orphan && !weir_list_linked(&st->water))
-        weir_list_push_back(&s->water, &st->water);
+    weir_h2_check_water(s, st);
     return s->output_bytes < WEIR_H2_OUTPUT_BYTES_MAX ? 0 : NGHTTP2_ERR_PAUSE;
 }
 
@@ -309,19 +320,15 @@ static void drain(struct weir_h2_session *s)
 }
 
 /* Owners hear of their watermarks at most once a call, after the bytes that could leave have left. */
-static void tell_water(struct weir_h2_session *s)
+void weir_h2_tell_water(struct weir_h2_session *s)
 {
     while (!weir_list_empty(&s->water)) {
         struct weir_h2_stream *st = WEIR_CONTAINER_OF(s->water.next, struct weir_h2_stream, water);
         weir_list_remove(&st->water);
-        if (st->orphan || st->closed) continue;
-        if (!st->tx_blocked && st->tx.bytes > s->high_water) {
-            st->tx_blocked = true;
-            if (st->base.events->on_send_blocked != NULL) st->base.events->on_send_blocked(st->base.ctx);
-        } else if (st->tx_blocked && st->tx.bytes <= s->low_water) {
-            st->tx_blocked = false;
-            if (st->base.events->on_send_ready != NULL) st->base.events->on_send_ready(st->base.ctx);
-        }
+        if (!water_turned(s, st)) continue;
+        st->tx_blocked = !st->tx_blocked;
+        void (*event)(void *) = st->tx_blocked ? st->base.events->on_send_blocked : st->base.events->on_send_ready;
+        if (event != NULL) event(st->base.ctx);
     }
 }
 
@@ -336,6 +343,6 @@ void weir_h2_output(struct weir_codec *c, struct weir_buffer *to)
         drain(s);
         s->output = NULL;
     }
-    tell_water(s);
+    weir_h2_tell_water(s);
     weir_h2_leave(s);
 }

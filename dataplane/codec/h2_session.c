@@ -428,13 +428,19 @@ void weir_h2_connection_gone(struct weir_codec *c, enum weir_reset reason, struc
 void weir_h2_transport_blocked(struct weir_codec *c, bool blocked)
 {
     struct weir_h2_session *s = weir_h2_session_of(c);
+    if (s->blocked == blocked) return;
     s->blocked = blocked;
-    if (weir_h2_can_send(s)) weir_h2_want_output(s);
+    weir_h2_enter(s);
+    for (struct weir_list *at = s->streams.next; at != &s->streams; at = at->next)
+        weir_h2_check_water(s, WEIR_CONTAINER_OF(at, struct weir_h2_stream, node));
+    weir_h2_tell_water(s);
+    weir_h2_leave(s);
 }
 
+/* A server's answers that nobody owns any more may have bytes that wait for the client's window. */
 bool weir_h2_idle(const struct weir_codec *c)
 {
-    return c->active_streams == 0;
+    return c->active_streams == 0 && (!c->server || ((const struct weir_h2_session *)c)->stream_count == 0);
 }
 
 void weir_h2_ping(struct weir_codec *c)

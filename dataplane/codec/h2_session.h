@@ -187,6 +187,9 @@ void weir_h2_client_settings(struct weir_h2_session *s);
 /* h2_send.c */
 void weir_h2_send_callbacks(nghttp2_session_callbacks *cbs);
 void weir_h2_output(struct weir_codec *c, struct weir_buffer *to);
+/* Notes a stream that may have passed a watermark, and tells the owners of all that were noted and have. */
+void weir_h2_check_water(struct weir_h2_session *s, struct weir_h2_stream *st);
+void weir_h2_tell_water(struct weir_h2_session *s);
 void weir_h2_send_data(struct weir_codec_stream *cs, struct weir_buffer *data, bool end);
 void weir_h2_send_trailers(struct weir_codec_stream *cs, const struct weir_headers *h);
 size_t weir_h2_send_queued(const struct weir_codec_stream *cs);

@@ -100,6 +100,12 @@ static bool quiet(const struct weir_http_connection *c)
     if (c->stream_count > 0 || c->output_wanted) return false;
     return c->codec == NULL || c->closing || weir_codec_idle(c->codec);
 }
+static void set_blocked(struct weir_http_connection *c, bool blocked)
+{
+    c->blocked = blocked;
+    if (c->codec != NULL) weir_codec_transport_blocked(c->codec, blocked);
+}
+/* Also of a blocked codec, which yields no bytes: it delivers what was held back and tells streams of their watermarks. */
 static void pull(struct weir_http_connection *c)
 {
     struct weir_buffer out;
@@ -108,10 +114,7 @@ static void pull(struct weir_http_connection *c)
     weir_codec_output(c->codec, &out);
     if (!weir_buffer_empty(&out)) weir_transport_write(c->transport, &out);
     weir_buffer_deinit(&out);
-    if (c->transport->above_high && !c->blocked) {
-        c->blocked = true;
-        weir_codec_transport_blocked(c->codec, true);
-    }
+    if (c->transport->above_high && !c->blocked) set_blocked(c, true);
 }
 static void flush(struct weir_deferred *d)
 {
@@ -120,8 +123,10 @@ static void flush(struct weir_deferred *d)
         close_now(c);
         return;
     }
+    /* What is left of a connection that ends is little, and nobody would ask for it later. */
     bool leaving = c->stream_count == 0 && (c->closing || c->last || c->eof);
-    if (c->codec != NULL && c->output_wanted && (!c->blocked || leaving)) pull(c);
+    if (leaving && c->blocked) set_blocked(c, false);
+    if (c->codec != NULL && c->output_wanted) pull(c);
     if (c->write_end && !c->output_wanted) {
         c->write_end = false;
         weir_transport_shutdown(c->transport);
@@ -441,8 +446,7 @@ static void on_drained(void *owner)
 {
     struct weir_http_connection *c = owner;
     if (!c->blocked) return;
-    c->blocked = false;
-    if (c->codec != NULL) weir_codec_transport_blocked(c->codec, false);
+    set_blocked(c, false);
     weir_http_connection_wake(c);
 }
 static void on_closed(void *owner, enum weir_close_reason reason)

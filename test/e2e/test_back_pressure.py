@@ -3,6 +3,7 @@
 import hashlib
 import threading
 
+import h2.exceptions
 import pytest
 
 from support import config, h2peer, http1, process
@@ -16,6 +17,7 @@ PIECE = bytes(range(256)) * 256  # 64 KiB
 PIECES = 3200  # 200 MiB
 LIMIT = 256 * 1024
 DIGEST = hashlib.sha256(PIECE * PIECES).hexdigest()
+STREAMS = 16
 GROWTH_KIB_MAX = 8 * 1024  # buffers on both sides, the kernel's not counted; a body held whole would be 200 MiB
 
 
@@ -31,9 +33,11 @@ class Gauge:
         self.weir = weir
         self.before = rss_kib(weir)
 
-    def check(self):
+    def check(self, streams=1):
+        """Each stream may fill one buffer, and be read once more before it hears of that."""
         grown = rss_kib(self.weir) - self.before
-        assert "san" in str(process.BUILD) or grown < GROWTH_KIB_MAX, f"{grown} KiB more"
+        most = GROWTH_KIB_MAX + (streams - 1) * 2 * LIMIT // 1024
+        assert "san" in str(process.BUILD) or grown < most, f"{grown} KiB more"
 
 
 @pytest.fixture
@@ -49,13 +53,15 @@ def proxy(start_weir):
 
 
 class Source:
-    """Sends the body and knows how far it has come."""
+    """Sends the body and knows how far it has come; several may send at once."""
 
-    def __init__(self):
+    def __init__(self, pieces=PIECES, bodies=1):
+        self.count = pieces
+        self.whole = pieces * bodies
         self.sent = 0
 
     def pieces(self):
-        for _ in range(PIECES):
+        for _ in range(self.count):
             yield PIECE
             self.sent += 1
 
@@ -68,7 +74,7 @@ class Source:
             last[0] = self.sent
             return last[1] > 30 and self.sent > 0
         wait_until(stuck, "a source that waits")
-        assert self.sent < PIECES / 2, f"{self.sent} of {PIECES} pieces have gone into buffers"
+        assert self.sent < self.whole / 2, f"{self.sent} of {self.whole} pieces have gone into buffers"
 
 
 def h1_source(make_upstream, source):
@@ -165,6 +171,81 @@ def test_an_upstream_that_reads_late(proxy, make_upstream, make_h2_upstream, dow
         go.set()
     assert answer.decode() == DIGEST
     memory.check()
+
+
+def assert_begins(stream):
+    """The first 2 MiB are what was sent."""
+    got = b""
+    while len(got) < 2**21:
+        got += stream.read()
+    assert got == (PIECE * (len(got) // len(PIECE) + 1))[:len(got)]
+
+
+@pytest.mark.parametrize("up2", [False, True], ids=["up1", "up2"])
+def test_many_streams_of_a_client_that_reads_nothing(proxy, make_upstream, make_h2_upstream, up2):
+    """The connection is what is full, not one stream of it; and windows are too wide to help."""
+    source = Source(pieces=640, bodies=STREAMS)
+    port, memory = proxy(h2_source(make_h2_upstream, source) if up2 else h1_source(make_upstream, source), up2)
+    with h2peer.Client(port, wide=True) as client:
+        client.listening.clear()
+        streams = [client.open() for _ in range(STREAMS)]
+        source.wait_stuck()
+        memory.check(STREAMS)
+        client.listening.set()
+        for stream in streams:
+            assert_begins(stream)
+        for stream in streams:
+            stream.reset()
+        memory.weir.wait_stat("http.ingress.downstream_rq_active", 0)
+        memory.check(STREAMS)
+
+
+@pytest.mark.parametrize("down2", [False, True], ids=["down1", "down2"])
+def test_many_streams_to_an_upstream_that_reads_nothing(proxy, make_h2_upstream, down2):
+    source = Source(pieces=640, bodies=STREAMS)
+    whole = threading.Event()
+
+    def sink(stream):
+        if len(upstream.requests) == STREAMS:
+            for peer in upstream.peers:
+                peer.listening.clear()
+        whole.wait()
+        assert_begins(stream)
+        begun.append(stream)
+        stream.reset()
+
+    begun = []
+    upstream = make_h2_upstream(sink, wide=True)
+    port, memory = proxy(upstream.port, True)
+    clients = [h2peer.Client(port)] if down2 else [http1.Client(port) for _ in range(STREAMS)]
+
+    def send(number):
+        try:
+            if down2:
+                stream = clients[0].open("POST", end=False)
+                for piece in source.pieces():
+                    stream.send(piece)
+            else:
+                clients[number].send_request("POST", body=source.pieces(), chunked=True)
+        except (OSError, h2peer.StreamReset, h2.exceptions.ProtocolError):
+            pass  # the upstream has seen enough
+    senders = [threading.Thread(target=send, args=(number,)) for number in range(STREAMS)]
+    try:
+        for sender in senders:
+            sender.start()
+        source.wait_stuck()
+        memory.check(STREAMS)
+        whole.set()
+        for peer in upstream.peers:
+            peer.listening.set()
+        wait_until(lambda: len(begun) == STREAMS, "the start of every body")
+        memory.check(STREAMS)
+    finally:
+        whole.set()
+        for client in clients:
+            client.close()
+        for sender in senders:
+            sender.join()
 
 
 def test_a_whole_response_outlives_its_broken_connection(start_weir, make_h2_upstream):

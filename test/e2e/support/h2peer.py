@@ -15,6 +15,9 @@ import h2.settings
 from .wait import DEADLINE_S, wait_until
 
 
+WINDOW_MAX = 2**31 - 1
+
+
 class StreamReset(Exception):
     """The peer reset the stream or went away."""
 
@@ -123,10 +126,15 @@ Stream.send_trailers = lambda self, headers: self.send_headers(headers, end=True
 
 
 class Peer:
-    """One side of an HTTP/2 connection. A server's peer calls on_stream(stream) on a thread of its own for each request."""
+    """One side of an HTTP/2 connection. A server's peer calls on_stream(stream) on a thread of its own for each request.
 
-    def __init__(self, sock, client_side, on_stream=None, settings=None):
+    wide: its windows never hold the other side back.
+    """
+
+    def __init__(self, sock, client_side, on_stream=None, settings=None, wide=False):
         self.sock = sock
+        self.listening = threading.Event()  # while it is clear nothing is read from the socket
+        self.listening.set()
         self.on_stream = on_stream
         self.changed = threading.Condition(threading.RLock())
         self.streams = {}
@@ -141,8 +149,13 @@ class Peer:
         if settings:
             self.connection.local_settings = h2.settings.Settings(client=client_side, initial_values={
                 **dict(self.connection.local_settings), **settings})
+        if wide:
+            self.connection.local_settings = h2.settings.Settings(client=client_side, initial_values={
+                **dict(self.connection.local_settings), h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: WINDOW_MAX})
         with self.changed:
             self.connection.initiate_connection()
+            if wide:
+                self.connection.increment_flow_control_window(WINDOW_MAX - 65535)
             self.flush()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -157,7 +170,7 @@ class Peer:
 
     def _read(self):
         try:
-            while data := self.sock.recv(65536):
+            while self.listening.wait() and (data := self.sock.recv(65536)):
                 with self.changed:
                     events = self.connection.receive_data(data)
                     self.flush()
@@ -228,6 +241,7 @@ class Peer:
             self.sock.sendall(data)
 
     def close(self):
+        self.listening.set()
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -239,12 +253,12 @@ class Peer:
 class Client(Peer):
     """A connection to 127.0.0.1:port: prior knowledge in cleartext, or TLS with a context that offers ALPN h2."""
 
-    def __init__(self, port, tls=None, server_name="localhost", settings=None):
+    def __init__(self, port, tls=None, server_name="localhost", settings=None, wide=False):
         sock = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
         if tls:
             sock = tls.wrap_socket(sock, server_hostname=server_name)
         sock.settimeout(None)
-        super().__init__(sock, True, settings=settings)
+        super().__init__(sock, True, settings=settings, wide=wide)
 
     def __enter__(self):
         return self
@@ -303,10 +317,11 @@ class Upstream:
     tls needs a context that selects h2. What a handler raises fails the test at close(), except a reset by the peer.
     """
 
-    def __init__(self, handler=echo, tls=None, settings=None):
+    def __init__(self, handler=echo, tls=None, settings=None, wide=False):
         self.handler = handler
         self.tls = tls
         self.settings = settings
+        self.wide = wide
         self.peers = []
         self.requests = []  # every stream
         self.errors = []
@@ -335,7 +350,7 @@ class Upstream:
         try:
             if self.tls:
                 sock = self.tls.wrap_socket(sock, server_side=True)
-            self.peers.append(Peer(sock, False, self._serve, self.settings))
+            self.peers.append(Peer(sock, False, self._serve, self.settings, self.wide))
         except OSError:
             sock.close()
 

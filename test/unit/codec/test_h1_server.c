@@ -464,18 +464,41 @@ static void test_send_watermarks_follow_the_transport(void **state)
     weir_codec_transport_blocked(h->codec, true);
     weir_codec_transport_blocked(h->codec, false);
     h1_assert_log(h, "blocked\nready\n");
-    weir_codec_transport_blocked(h->codec, true);
     h1_send_bytes(h, "", true);
     h1_pull(h);
     h1_clear(h);
+    weir_codec_transport_blocked(h->codec, true);
     h1_feed_text(h, GET); /* a stream that begins while blocked hears of it with its first output */
     h1_send(h, false, ":status: 200", NULL);
     h1_pull(h);
     h1_assert_log(h, HEARD_GET "blocked\n");
+    h1_assert_wire(h, "");
     weir_codec_transport_blocked(h->codec, false);
     h1_send_bytes(h, "", true);
     h1_pull(h);
     h1_assert_log(h, HEARD_GET "blocked\nready\nclosed 0\n");
+}
+
+static void test_a_blocked_transport_does_not_hold_up_what_comes(void **state)
+{
+    struct h1_harness *h = *state;
+    h1_feed_text(h, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
+    h1_send(h, false, ":status: 200", NULL);
+    h1_pull(h);
+    h1_clear(h);
+    weir_codec_transport_blocked(h->codec, true);
+    weir_codec_stream_read_pause(h->stream, true);
+    h1_feed_text(h, "body");
+    h1_send_bytes(h, "answer", true);
+    h1_pull(h);
+    weir_codec_stream_read_pause(h->stream, false);
+    h1_pull(h);
+    h1_assert_log(h, "blocked\ndata body end\n");
+    h1_assert_wire(h, "");
+    weir_codec_transport_blocked(h->codec, false);
+    h1_pull(h);
+    h1_assert_wire(h, "6\r\nanswer\r\n0\r\n\r\n");
+    h1_assert_log(h, "blocked\ndata body end\nready\nclosed 0\n");
 }
 
 #define UPGRADE "GET /c HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n"
@@ -611,6 +634,7 @@ int main(void)
         T(test_paused_body_waits),
         T(test_pause_from_inside_an_event),
         T(test_send_watermarks_follow_the_transport),
+        T(test_a_blocked_transport_does_not_hold_up_what_comes),
         T(test_upgrade_becomes_a_tunnel),
         T(test_tunnel_closed_by_the_client_first),
         T(test_refused_upgrade_ends_the_connection),

@@ -550,6 +550,34 @@ static void test_a_blocked_transport_gets_nothing(void **state)
     assert_non_null(strstr(s->log.p, "BR"));
 }
 
+/* However little each stream has: together they have much. */
+static void test_streams_of_a_blocked_transport_are_blocked(void **state)
+{
+    struct pair *p = *state;
+    struct stream_record *a = request(p, true, GET), *b = request(p, true, GET), *idle = request(p, true, GET);
+    go(p);
+    struct stream_record *first = p->server.streams[0], *second = p->server.streams[1], *quiet = p->server.streams[2];
+    assert_int_equal(send_headers(first, false, LIST(":status", "200")), WEIR_OK);
+    assert_int_equal(send_headers(second, false, LIST(":status", "200")), WEIR_OK);
+    go(p);
+    send_bytes(first, 1, false);
+    weir_codec_transport_blocked(p->server.codec, true);
+    assert_non_null(strstr(first->log.p, "!B"));
+    assert_null(strstr(second->log.p, "B"));
+    send_bytes(second, 1, false);
+    go(p);
+    assert_non_null(strstr(second->log.p, "!B"));
+    assert_int_equal(a->body_bytes + b->body_bytes, 0);
+    weir_codec_transport_blocked(p->server.codec, false);
+    assert_non_null(strstr(first->log.p, "!BR"));
+    assert_non_null(strstr(second->log.p, "!BR"));
+    assert_null(strstr(quiet->log.p, "B"));
+    assert_null(idle->log.p);
+    go(p);
+    assert_int_equal(a->body_bytes, 1);
+    assert_int_equal(b->body_bytes, 1);
+}
+
 static void test_one_call_yields_a_bounded_number_of_bytes(void **state)
 {
     (void)state;
@@ -765,6 +793,7 @@ int main(void)
         cmocka_unit_test(test_a_paused_reader_gets_no_more_than_the_window),
         cmocka_unit_test(test_paused_readers_hold_the_connection_together),
         T(test_a_blocked_transport_gets_nothing),
+        T(test_streams_of_a_blocked_transport_are_blocked),
         cmocka_unit_test(test_one_call_yields_a_bounded_number_of_bytes),
         T(test_many_answers_leave_side_by_side),
         T(test_large_bodies_are_not_copied),
