@@ -22,6 +22,8 @@ ROOT = HERE.parent
 USER = 65532
 PASSWD = f"root:x:0:0:root:/:/nonexistent\nweir:x:{USER}:{USER}:weir:/:/nonexistent\n"
 GROUP = f"root:x:0:\nweir:x:{USER}:\n"
+# What a program opens by itself, when it needs it.
+OPENED = {"weir": ["libnftables.so.1"]}
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 USR_MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 # What a program does not need of a package.
@@ -97,15 +99,23 @@ class Packages:
                      if name in self._owners), None)
 
 
+def installed_library(soname):
+    for line in output("/sbin/ldconfig", "-p").splitlines():
+        if line.split()[0] == soname:
+            return line.rpartition(" => ")[2]
+    sys.exit(f"image: {soname} is not installed: deploy/install-packages run")
+
+
 def libraries(program):
     """(name as the loader asks for it, file) of all that the program loads."""
     found = {}
-    for line in output("ldd", program).splitlines():
+    opened = {name: Path(installed_library(name)) for name in OPENED.get(program.name, [])}
+    for line in output("ldd", program, *opened.values()).splitlines():
         match = re.match(r"\s*(\S+) => (/\S+)|\s*(/\S+) \(", line)
         if match:
             path = match.group(2) or match.group(3)
             found[Path(match.group(1) or path).name] = Path(path)
-    return found
+    return {**found, **opened}
 
 
 def place(root, path, source, mode=0o644):

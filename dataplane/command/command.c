@@ -9,6 +9,7 @@ static const struct {
     int (*main)(int argc, char **argv);
 } commands[] = {
     {"drain", weir_drain_main},
+    {"redirect", weir_redirect_main},
     {"wait", weir_wait_main},
 };
 

@@ -51,6 +51,17 @@ def test_weir_runs_in_its_image(weir_root):
     assert (done.returncode, "is not ready" in done.stderr) == (1, True)
 
 
+def test_redirect_runs_in_its_image(weir_root):
+    root, _ = weir_root
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    done = subprocess.run(["unshare", "-n", "/usr/sbin/chroot", root, "/usr/bin/weir", "redirect", "--proxy-uid", str(NOBODY)], text=True,
+                          capture_output=True, timeout=DEADLINE_S)
+    if done.returncode != 0 and re.search("unshare failed|this kernel does not take the rules", done.stderr):
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+
+
 def test_control_plane_runs_in_its_image(tmp_path, packages):
     image_root.program_image(tmp_path / "root", process.BUILD, ["weir-control-plane"], packages)
     done = inside(tmp_path / "root", "/usr/bin/weir-control-plane", "--help")
