@@ -260,8 +260,8 @@ static void threads_start(struct weir_server *s)
 static void threads_stop(struct weir_server *s)
 {
     for (uint32_t i = 0; s->started && i < s->worker_count; i++) {
-        s->threads[i].order.deliver = worker_stop_deliver;
-        weir_mailbox_post(s->threads[i].worker, &s->threads[i].order);
+        s->threads[i].end.deliver = worker_stop_deliver;
+        weir_mailbox_post(s->threads[i].worker, &s->threads[i].end);
     }
     for (uint32_t i = 0; s->started && i < s->worker_count; i++) pthread_join(s->threads[i].thread, NULL);
     s->started = false;
@@ -407,8 +407,7 @@ void weir_server_destroy(struct weir_server *s)
     threads_stop(s);
     if (s->control != NULL) weir_worker_turn(s->control, 0); /* finished jobs */
     if (s->ads != NULL) weir_ads_destroy(s->ads);
-    weir_file_source_destroy(s->cds_file);
-    weir_file_source_destroy(s->lds_file);
+    weir_server_files_stop(s);
     weir_server_admin_stop(s);
     weir_server_probes_stop(s);
     if (s->control != NULL) weir_raw_close_lingering(s->control);

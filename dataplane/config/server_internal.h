@@ -23,13 +23,29 @@ struct weir_worker_thread {
     struct weir_worker *worker;
     struct weir_server *server;
     pthread_t thread;
-    struct weir_mail order, idle, ping, pong;
+    struct weir_mail order, idle, end, ping, pong; /* each under way at most once */
     uint64_t ping_ns; /* when the control loop asked for a sign of life; 0: it came */
     struct weir_shutdown_order shutdown;
 };
 struct weir_xds_counts {
     uint64_t update_success, update_rejected;
     char version[128]; /* of the last accepted response, cut; NUL-terminated */
+};
+
+/* Where a change of the CDS and LDS files is on its way; server_files.c. */
+enum weir_files_stage {
+    WEIR_FILES_REST,
+    WEIR_FILES_ADD,       /* new and changed clusters are compiled */
+    WEIR_FILES_WARM,      /* they wait for their hosts */
+    WEIR_FILES_LISTENERS, /* the listeners are compiled */
+    WEIR_FILES_LISTENED,
+    WEIR_FILES_REMOVE,    /* clusters that are in the file no more go */
+};
+struct weir_files {
+    struct weir_file_source *cds, *lds; /* NULL: not from a file, or not begun */
+    enum weir_files_stage stage;
+    bool again;                                      /* they have changed meanwhile */
+    struct weir_compile_job *listeners, *removals;   /* what comes after the stage at hand; owned */
 };
 
 struct weir_server {
@@ -57,7 +73,7 @@ struct weir_server {
     struct weir_publisher *publisher;
     struct weir_ads *ads;
     struct weir_ttls *ttls;
-    struct weir_file_source *cds_file, *lds_file;
+    struct weir_files files;
     pthread_mutex_t lock; /* guards `closing` against the ADS client's thread */
     bool closing;
     _Atomic bool ads_connected;
@@ -89,7 +105,14 @@ void weir_server_stats_destroy(struct weir_server *s);
 /* server_xds.c: dynamic configuration comes in. */
 extern const struct weir_publisher_events weir_server_publisher_events;
 extern const struct weir_ads_events weir_server_ads_events;
+/* server_files.c */
 void weir_server_file_start(struct weir_server *s, enum weir_resource_type type); /* CDS or LDS, as the bootstrap says */
+/* An event line for each resource that is refused with these bytes for the first time. */
+void weir_server_refusals_tell(const struct weir_compile_job *job, struct weir_str source);
+void weir_server_files_warmed(struct weir_server *s);
+void weir_server_files_stop(struct weir_server *s);
+/* Control thread: to the compile thread, or dropped where that is gone already. */
+void weir_server_submit(struct weir_server *s, struct weir_compile_job *job);
 /* Resources whose time to live has ended (weir_ttl_expired). */
 void weir_server_expired(void *ctx, enum weir_resource_type type, const struct weir_ttl_end *ends, size_t count);
 void weir_server_wanted_send(struct weir_deferred *d); /* of server.wanted_later */

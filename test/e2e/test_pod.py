@@ -337,3 +337,15 @@ def test_a_killed_weir_comes_back_on_the_same_sockets(start_program, tmp_path):
         client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
         assert b"pipe" in client.makefile("rb").read()
     assert again.running()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_signals_in_a_row_end_it_at_once(start_weir, make_upstream, count):
+    """The second one cuts what is busy; no order to a worker may meet another that is still under way."""
+    for _ in range(10):
+        port = free_port()
+        weir = start_weir(config.bootstrap([config.listener(port, saying("x"), traffic_direction="OUTBOUND")]), concurrency=4)
+        with http1.Client(port):
+            for _ in range(count):
+                weir.send_signal(signal.SIGTERM)
+            assert weir.wait_exit() == 0
