@@ -12,6 +12,7 @@
 
 #include "control-plane-stub/server.h"
 #include "control-plane-stub/watch.h"
+#include "dataplane/base/event.h"
 
 /* Changes that come together are loaded together: after the first, until so long nothing more came, or at most so long. */
 #define QUIET_MS 30
@@ -82,6 +83,12 @@ static enum weir_err load(struct options *o, struct weir_plane_resources **out, 
     return WEIR_OK;
 }
 
+static void refused(const struct options *o, const struct weir_error *e)
+{
+    fprintf(stderr, "%s\nthe last good resources stay\n", e->text);
+    weir_event_print(WEIR_EVENT_CONFIG_REFUSED, weir_str_of(o->resources), weir_str_of(e->text));
+}
+
 static void reload(struct options *o, struct weir_plane_watch *watch, struct weir_plane_server *server)
 {
     struct pollfd p = {.fd = watch->fd, .events = POLLIN};
@@ -93,7 +100,7 @@ static void reload(struct options *o, struct weir_plane_watch *watch, struct wei
     if (load(o, &resources, &e) == WEIR_OK)
         weir_plane_server_update(server, resources);
     else
-        fprintf(stderr, "%s\nthe last good resources stay\n", e.text);
+        refused(o, &e);
 }
 
 static void serve(struct options *o, int signals, struct weir_plane_watch *watch, struct weir_plane_server *server)

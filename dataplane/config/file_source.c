@@ -18,12 +18,12 @@ struct weir_file_source {
     enum weir_resource_type type;
     uint32_t source_id;
     char *path;
-    const struct weir_file_source_events *events;
+    void (*on_change)(void *ctx);
     void *ctx;
-    uint64_t hash; /* of the bytes read last: a touch changes nothing */
+    uint64_t hash; /* of the bytes read last: a touch changes nothing; 0: none, or they broke */
 };
 
-static void job_give(struct weir_file_source *f, const pb_discovery_response *r)
+static struct weir_compile_job *job_make(const struct weir_file_source *f, const pb_discovery_response *r)
 {
     struct weir_compile_job *job = weir_compile_job_create(f->type, r->n_resources, 0);
     job->source = f->source_id;
@@ -38,36 +38,42 @@ static void job_give(struct weir_file_source *f, const pb_discovery_response *r)
         item->name = weir_resource_name_peek(f->type, item->packed);
         item->version = job->version;
     }
-    f->events->on_job(f->ctx, job);
+    return job;
 }
 
-static void file_read(struct weir_file_source *f)
+enum weir_file_state weir_file_source_read(struct weir_file_source *f, struct weir_compile_job **out, struct weir_error *e)
 {
     struct weir_arena a = {0};
-    struct weir_error e = {0};
     struct weir_str bytes;
     const struct weir_tree **documents = NULL;
     size_t count = 0;
     ProtobufCMessage *m = NULL;
-    enum weir_err err = weir_tree_read_file(&a, f->path, &bytes, &e);
+    enum weir_err err = weir_tree_read_file(&a, f->path, &bytes, e);
     uint64_t hash = err == WEIR_OK ? weir_hash(bytes) : 0;
     if (err == WEIR_OK && hash == f->hash) {
         weir_arena_deinit(&a);
-        return;
+        return WEIR_FILE_SAME;
     }
-    if (err == WEIR_OK) err = weir_tree_parse(&a, f->path, bytes, &documents, &count, &e);
-    if (err == WEIR_OK && count != 1) err = weir_error_set(&e, WEIR_ERR_INVALID, "%s: holds %zu documents, one was expected", f->path, count);
-    if (err == WEIR_OK) err = weir_tree_to_pb(&a, f->path, documents[0], &pb_discovery_response_type, &m, &e);
-    if (err == WEIR_OK) {
-        f->hash = hash;
-        job_give(f, (const pb_discovery_response *)(const void *)m);
-    } else {
-        f->events->on_broken(f->ctx, f->type, &e);
-    }
+    if (err == WEIR_OK) err = weir_tree_parse(&a, f->path, bytes, &documents, &count, e);
+    if (err == WEIR_OK && count != 1) err = weir_error_set(e, WEIR_ERR_INVALID, "%s: holds %zu documents, one was expected", f->path, count);
+    if (err == WEIR_OK) err = weir_tree_to_pb(&a, f->path, documents[0], &pb_discovery_response_type, &m, e);
+    f->hash = err == WEIR_OK ? hash : 0;
+    if (err == WEIR_OK) *out = job_make(f, (const pb_discovery_response *)(const void *)m);
     weir_arena_deinit(&a);
+    return err == WEIR_OK ? WEIR_FILE_CHANGED : WEIR_FILE_BROKEN;
 }
 
-static void on_change(void *ctx, bool readable, bool writable)
+void weir_file_source_forget(struct weir_file_source *f)
+{
+    f->hash = 0;
+}
+
+struct weir_str weir_file_source_path(const struct weir_file_source *f)
+{
+    return weir_str_of(f->path);
+}
+
+static void on_events(void *ctx, bool readable, bool writable)
 {
     struct weir_file_source *f = ctx;
     char events[4096];
@@ -75,7 +81,7 @@ static void on_change(void *ctx, bool readable, bool writable)
     (void)writable;
     bool any = false;
     while (read(f->inotify, events, sizeof(events)) > 0) any = true;
-    if (any) file_read(f);
+    if (any) f->on_change(f->ctx);
 }
 
 /* The directory that is watched: the one named, else the file's own. */
@@ -92,7 +98,7 @@ static char *directory_of(const struct weir_source *s)
 }
 
 struct weir_file_source *weir_file_source_create(struct weir_worker *control, enum weir_resource_type type, uint32_t source_id,
-                                                 const struct weir_source *source, const struct weir_file_source_events *events, void *ctx)
+                                                 const struct weir_source *source, void (*on_change)(void *ctx), void *ctx)
 {
     struct weir_file_source *f = calloc(1, sizeof(*f));
     char *directory = directory_of(source);
@@ -102,15 +108,14 @@ struct weir_file_source *weir_file_source_create(struct weir_worker *control, en
     f->source_id = source_id;
     f->path = strndup(source->path.p, source->path.n);
     if (f->path == NULL) abort();
-    f->events = events;
+    f->on_change = on_change;
     f->ctx = ctx;
     f->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (f->inotify >= 0 && inotify_add_watch(f->inotify, directory, IN_MOVED_TO | IN_CREATE | IN_CLOSE_WRITE) >= 0)
-        f->watch = weir_watch_create(control, f->inotify, true, on_change, f);
+        f->watch = weir_watch_create(control, f->inotify, true, on_events, f);
     if (f->watch != NULL) weir_watch_want(f->watch, true, false);
     else WEIR_LOG(CONFIG, WARNING, "%s: changes of '%s' cannot be followed: %s", weir_resource_type_name(type), directory, strerror(errno));
     free(directory);
-    file_read(f);
     return f;
 }
 

@@ -8,15 +8,20 @@
 #include "dataplane/worker/worker.h"
 
 struct weir_file_source;
-struct weir_file_source_events {
-    /* A readable file became a job (ctx and done are the receiver's to set); it is a full set. */
-    void (*on_job)(void *ctx, struct weir_compile_job *job);
-    /* The file cannot be read or is broken: `error` names file, line and column. What was accepted serves on. */
-    void (*on_broken)(void *ctx, enum weir_resource_type type, const struct weir_error *error);
-};
-/* Control thread. Reads at once: the first event comes from inside. `source` outlives it. */
+/* Control thread. `on_change` is called when the file may have changed; nothing is read before weir_file_source_read. `source`
+ * outlives it. */
 struct weir_file_source *weir_file_source_create(struct weir_worker *control, enum weir_resource_type type, uint32_t source_id,
-                                                 const struct weir_source *source, const struct weir_file_source_events *events, void *ctx);
+                                                 const struct weir_source *source, void (*on_change)(void *ctx), void *ctx);
 void weir_file_source_destroy(struct weir_file_source *f);
+
+enum weir_file_state {
+    WEIR_FILE_SAME,    /* the bytes that were read last */
+    WEIR_FILE_CHANGED, /* *out is a job over all that it holds (full; ctx and done are the receiver's to set), owned by the caller */
+    WEIR_FILE_BROKEN,  /* it cannot be read or is no list of resources: the error names file, line and column */
+};
+enum weir_file_state weir_file_source_read(struct weir_file_source *f, struct weir_compile_job **out, struct weir_error *e);
+/* What was read last has not been used: the next read gives it again. */
+void weir_file_source_forget(struct weir_file_source *f);
+struct weir_str weir_file_source_path(const struct weir_file_source *f);
 
 #endif

@@ -1,4 +1,4 @@
-/* The way of dynamic configuration through the server: from the ADS client (its own thread) and from files to the compile
+/* The way of dynamic configuration through the server: from the ADS client (its own thread) to the compile
  * thread, from there to the publisher (control thread), and back as ACK, NACK and subscriptions. */
 #include <pthread.h>
 #include <stdio.h>
@@ -7,63 +7,6 @@
 
 #include "dataplane/base/log.h"
 #include "dataplane/config/server_internal.h"
-
-/* From the control thread. What the last turn of the process still gives is dropped: the compile thread is gone. */
-static void submit(struct weir_server *s, struct weir_compile_job *job)
-{
-    if (!s->closing) weir_compiler_submit(s->compiler, job);
-    else if (job->dropped != NULL) job->dropped(job);
-    else weir_compile_job_destroy(job);
-}
-
-/* --- files --- */
-
-static void file_done(struct weir_compile_job *job)
-{
-    struct weir_server *s = job->ctx;
-    const char *refused = weir_publisher_apply(s->publisher, job);
-    if (job->type == WEIR_CLUSTERS) s->cds_answered = true;
-    if (job->type == WEIR_LISTENERS) s->lds_answered = true;
-    s->xds[job->type].update_success += refused == NULL;
-    s->xds[job->type].update_rejected += refused != NULL;
-    weir_compile_job_destroy(job);
-    weir_server_advance(s);
-}
-
-static void on_file_job(void *ctx, struct weir_compile_job *job)
-{
-    struct weir_server *s = ctx;
-    free(s->broken[job->type]);
-    s->broken[job->type] = NULL;
-    job->ctx = s;
-    job->done = file_done;
-    submit(s, job);
-}
-
-static void on_file_broken(void *ctx, enum weir_resource_type type, const struct weir_error *e)
-{
-    struct weir_server *s = ctx;
-    s->xds[type].update_rejected++;
-    if (s->broken[type] == NULL) s->broken[type] = malloc(sizeof(*e));
-    if (s->broken[type] == NULL) abort();
-    *s->broken[type] = *e;
-    WEIR_LOG(CONFIG, ERROR, "%s: %s; %s", weir_resource_type_name(type), e->text,
-             s->state == WEIR_LIVE ? "what was accepted serves on" : "start-up waits for it");
-}
-
-static const struct weir_file_source_events file_events = {on_file_job, on_file_broken};
-
-void weir_server_file_start(struct weir_server *s, enum weir_resource_type type)
-{
-    bool clusters = type == WEIR_CLUSTERS;
-    const struct weir_source *source = clusters ? &s->b.cds : &s->b.lds;
-    weir_timer_stop(&s->control->timers, &s->fetch_timeout);
-    if (source->initial_fetch_timeout_ms != 0) weir_timer_start(&s->control->timers, &s->fetch_timeout, source->initial_fetch_timeout_ms);
-    struct weir_file_source *f =
-        weir_file_source_create(s->control, type, clusters ? WEIR_SOURCE_CDS_FILE : WEIR_SOURCE_LDS_FILE, source, &file_events, s);
-    if (clusters) s->cds_file = f;
-    else s->lds_file = f;
-}
 
 /* --- what the publisher asks for --- */
 
@@ -80,7 +23,7 @@ static void on_forget(void *ctx, enum weir_resource_type type, uint32_t source, 
     job->removed[0] = weir_arena_str(&job->arena, name);
     weir_ttls_set(s->ttls, type, name, 0, 0);
     job->done = job->dropped = forget_done;
-    submit(s, job);
+    weir_server_submit(s, job);
 }
 
 static void on_wanted(void *ctx, enum weir_resource_type type)
@@ -110,6 +53,7 @@ void weir_server_wanted_send(struct weir_deferred *d)
 static void on_warmed(void *ctx)
 {
     weir_server_advance(ctx);
+    weir_server_files_warmed(ctx);
 }
 
 const struct weir_publisher_events weir_server_publisher_events = {.on_wanted = on_wanted, .on_forget = on_forget, .on_warmed = on_warmed};
@@ -147,7 +91,7 @@ void weir_server_expired(void *ctx, enum weir_resource_type type, const struct w
     }
     job->ctx = s;
     job->done = expiry_done;
-    submit(s, job);
+    weir_server_submit(s, job);
 }
 
 /* A refused resource leaves the time of the one that serves on as it was. */
@@ -177,6 +121,7 @@ static void response_done(struct weir_compile_job *job)
     s->xds[job->type].update_success += nack == NULL;
     if (nack == NULL) snprintf(s->xds[job->type].version, sizeof(s->xds[job->type].version), "%.*s", WEIR_STR_ARG(job->version));
     s->xds[job->type].update_rejected += nack != NULL;
+    weir_server_refusals_tell(job, s->b.ads_cluster);
     ttls_update(s, job);
     weir_ads_verdict(s->ads, r->response, nack);
     weir_compile_job_destroy(job);

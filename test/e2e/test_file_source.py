@@ -1,6 +1,7 @@
 """CDS and LDS from files: read at start, followed when replaced, also by the link swap of a mounted ConfigMap."""
 
 import json
+import threading
 
 import pytest
 
@@ -53,6 +54,7 @@ def test_a_broken_file_keeps_the_last_good_set_and_says_where(served):
     replace(served.folder / "lds.json", '{"resources": [\n  {"@type": 1}\n]}')
     served.wait_log(r"lds\.json:2:")
     assert http1.get(served.port).body == b"up"
+    replace(served.folder / "lds.json", served.listener(config.route("up")))
     replace(served.folder / "cds.json", response("cluster.v3.Cluster", {"name": "up", "lb_policy": "MAGLEV"}))
     served.wait_log("resource 'up' is refused")
     assert http1.get(served.port).body == b"up"
@@ -75,3 +77,92 @@ def test_a_link_swap_is_followed(start_weir, tmp_path):
     (folder / "..data_tmp").symlink_to("..2")
     (folder / "..data_tmp").rename(folder / "..data")
     wait_until(lambda: http1.get(port).body == b"two", "the swapped link")
+
+
+def mount(folder, number, files):
+    """One state of a mounted ConfigMap, swapped in as a kubelet does."""
+    dated = folder / f"..{number}"
+    dated.mkdir(parents=True)
+    for name, text in files.items():
+        (dated / name).write_text(text)
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(f"..data/{name}")
+    (folder / "..data_tmp").symlink_to(dated.name)
+    (folder / "..data_tmp").rename(folder / "..data")
+
+
+@pytest.fixture
+def pair(start_weir, make_upstream, tmp_path):
+    """A weir whose clusters and listeners are two files of one mounted ConfigMap: state N routes to cluster cN, the only one there."""
+    port, folder = free_port(), tmp_path / "mounted"
+    upstream = make_upstream(replying(200, body=b"up"))
+
+    def swap(number, clusters=None, listeners=None):
+        made = response("listener.v3.Listener", config.listener(port, config.hcm([config.virtual_host(config.route(f"c{number}"))])))
+        mount(folder, number, {"cds.json": clusters or response("cluster.v3.Cluster", config.cluster(f"c{number}", upstream.port)),
+                               "lds.json": listeners or made})
+    swap(0)
+    weir = start_weir({
+        "admin": {"address": config.address(0)},
+        "dynamic_resources": {"cds_config": {"path_config_source": {"path": str(folder / "cds.json")}},
+                              "lds_config": {"path_config_source": {"path": str(folder / "lds.json")}}}})
+    weir.port, weir.swap = port, swap
+    return weir
+
+
+def clusters_of(weir):
+    return {line.partition("::")[0] for line in weir.admin("/clusters")[1].splitlines()}
+
+
+def test_files_that_change_together_take_effect_together(pair):
+    end, failed, asked = threading.Event(), [], [0]
+
+    def load():
+        with http1.Client(pair.port) as client:
+            while not end.is_set():
+                response = client.request()
+                asked[0] += 1
+                if response.status != 200:
+                    failed.append((response.status, response.body))
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for each in threads:
+        each.start()
+    try:
+        for number in range(1, 30):
+            pair.swap(number)
+            wait_until(lambda: clusters_of(pair) == {f"c{number}"}, f"cluster c{number} alone")
+    finally:
+        end.set()
+        for each in threads:
+            each.join()
+    assert not failed, failed[:3]
+    assert asked[0] > 100
+
+
+def test_swaps_in_a_row_end_with_the_last(pair):
+    for number in range(1, 20):
+        pair.swap(number)
+    wait_until(lambda: clusters_of(pair) == {"c19"} and http1.get(pair.port).status == 200, "the last state")
+
+
+def test_a_broken_file_holds_its_partner_back(pair):
+    pair.swap(1, clusters='{"resources": [\n {"@type": 1}]}')
+    pair.wait_log(r"cds\.json:2:")
+    assert http1.get(pair.port).body == b"up"
+    assert clusters_of(pair) == {"c0"}
+    pair.swap(2)
+    wait_until(lambda: clusters_of(pair) == {"c2"}, "the next good state")
+    assert http1.get(pair.port).body == b"up"
+
+
+def test_what_becomes_of_a_file_is_told_on_stdout(pair):
+    pair.swap(1, listeners='{"resources": [\n {"@type": 1}]}')
+    event = json.loads(pair.wait_log(r'^\{"event":"ConfigRefused".*').group(0))
+    assert event["source"].endswith("lds.json")
+    assert "lds.json:2:" in event["message"]
+    pair.swap(2, clusters=response("cluster.v3.Cluster", {"name": "c2", "lb_policy": "MAGLEV"}))
+    event = json.loads(pair.wait_log(r'^\{"event":"ConfigRefused".*cds.json".*').group(0))
+    assert event["message"].startswith("c2: lb_policy")
+    pair.swap(3)
+    pair.wait_log(r'^\{"event":"ConfigApplied".*lds.json"')
