@@ -60,6 +60,8 @@ enum weir_err weir_reject(struct weir_compile *c, const char *field, const char 
 #define weir_new(c, type, count) WEIR_NEW((c)->arena, type, count)
 struct weir_str weir_compile_str(struct weir_compile *c, const char *z); /* copied into the arena; "" for NULL */
 
+/* The type of what an Any holds, a TypedStruct looked into; NULL: weir does not know it. Implemented in config/any_type.c. */
+const ProtobufCMessageDescriptor *weir_compile_any_type(struct weir_compile *c, const void *any);
 /* Unpacks an Any (google.protobuf.Any) into c->scratch: resolves the type URL, pre-walks, unpacks, validates rules and
  * support classes; errors carry the path of the field. xds.type.v3.TypedStruct and udpa.type.v1.TypedStruct are converted.
  * Implemented in config/any.c. */

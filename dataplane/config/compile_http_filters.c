@@ -5,15 +5,11 @@
 #include "dataplane/config/compile_http.h"
 #include "dataplane/limits.h"
 
-/* Whether an optional filter is to be left out: a type that weir does not know, or that is no filter of weir's. A TypedStruct
- * is looked into. */
-static bool unknown(const Google__Protobuf__Any *any)
+/* Whether an optional filter is to be left out: a type that weir does not know, or that is no filter of weir's. */
+static bool unknown(struct weir_compile *c, const Google__Protobuf__Any *any)
 {
-    const struct weir_pb_message *facts = any->type_url != NULL ? weir_pb_find_url(weir_str_of(any->type_url)) : NULL;
-    if (facts == NULL) return true;
-    const ProtobufCMessageDescriptor *type = weir_pb_descriptor(facts);
-    return weir_http_filter_of_type(type) == NULL && type != &xds__type__v3__typed_struct__descriptor &&
-           type != &udpa__type__v1__typed_struct__descriptor;
+    const ProtobufCMessageDescriptor *type = weir_compile_any_type(c, any);
+    return type == NULL || weir_http_filter_of_type(type) == NULL;
 }
 static enum weir_err compile_one(struct weir_compile *c, const pb_http_filter *pb, struct weir_str stat_prefix, struct weir_hcm_filter *out)
 {
@@ -54,7 +50,7 @@ enum weir_err weir_hcm_chain_compile(struct weir_compile *c, const char *field, 
         const pb_http_filter *f = pb[i];
         size_t mark = weir_path_push(c, field, (int)i);
         if (f->typed_config == NULL) return weir_reject(c, "typed_config", "is required");
-        if (f->is_optional && unknown(f->typed_config)) {
+        if (f->is_optional && unknown(c, f->typed_config)) {
             WEIR_LOG(CONFIG, WARNING, "%s: optional filter '%s' of type '%s' is left out", c->path, f->name, f->typed_config->type_url);
             weir_path_pop(c, mark);
             continue;

@@ -141,7 +141,6 @@ static void compile_times(const pb_route_action *pb, struct weir_route *out)
 {
     out->timeout_ms = weir_duration_ms(pb->timeout, ROUTE_TIMEOUT_MS);
     out->idle_timeout_ms = weir_duration_ms(pb->idle_timeout, UINT64_MAX);
-    out->flush_timeout_ms = weir_duration_ms(pb->flush_timeout, UINT64_MAX);
     out->max_grpc_timeout_ms = weir_duration_ms(pb->max_grpc_timeout, UINT64_MAX);
     out->grpc_timeout_offset_ms = weir_duration_ms(pb->grpc_timeout_offset, 0);
     const pb_route_max_stream_duration *m = pb->max_stream_duration;
@@ -285,7 +284,7 @@ enum weir_err weir_route_compile_action(struct weir_route_compile *x, const pb_r
     out->cluster_slot = WEIR_CLUSTER_SLOT_NONE;
     out->cluster_not_found_status = 503;
     out->timeout_ms = ROUTE_TIMEOUT_MS;
-    out->idle_timeout_ms = out->max_stream_duration_ms = out->grpc_timeout_header_max_ms = out->flush_timeout_ms =
+    out->idle_timeout_ms = out->max_stream_duration_ms = out->grpc_timeout_header_max_ms =
         out->max_grpc_timeout_ms = out->retry_buffer_bytes = UINT64_MAX;
     const Google__Protobuf__UInt64Value *limit =
         pb->request_body_buffer_limit != NULL ? pb->request_body_buffer_limit : vhost->request_body_buffer_limit;

@@ -29,14 +29,11 @@ static const struct weir_http_filter *of_route_type(const ProtobufCMessageDescri
     }
     return NULL;
 }
-/* Whether the type URL names a message that some filter takes on a route; a TypedStruct is looked into later. */
-static bool known(const Google__Protobuf__Any *any)
+/* Whether it holds a message that some filter takes on a route. */
+static bool known(struct weir_compile *c, const Google__Protobuf__Any *any)
 {
-    const struct weir_pb_message *facts = any->type_url != NULL ? weir_pb_find_url(weir_str_of(any->type_url)) : NULL;
-    if (facts == NULL) return false;
-    const ProtobufCMessageDescriptor *type = weir_pb_descriptor(facts);
-    return of_route_type(type) != NULL || type == &xds__type__v3__typed_struct__descriptor ||
-           type == &udpa__type__v1__typed_struct__descriptor;
+    const ProtobufCMessageDescriptor *type = weir_compile_any_type(c, any);
+    return type != NULL && of_route_type(type) != NULL;
 }
 
 static enum weir_err compile_typed(struct weir_compile *c, const ProtobufCMessage *msg, struct weir_filter_route_config *out)
@@ -59,7 +56,7 @@ static enum weir_err compile_route(struct weir_compile *c, struct weir_str filte
     out->disabled = fc->disabled;
     if (fc->disabled) return WEIR_OK;
     if (fc->config == NULL) return weir_reject(c, "config", "is required where the filter is not disabled");
-    if (fc->is_optional && !known(fc->config)) return WEIR_OK;
+    if (fc->is_optional && !known(c, fc->config)) return WEIR_OK;
     size_t mark = weir_path_push(c, "config", -1);
     err = weir_compile_any(c, NULL, fc->config, &msg);
     if (err == WEIR_OK) err = compile_typed(c, msg, out);

@@ -106,7 +106,7 @@ struct weir_route {
     struct weir_str host_rewrite_substitution;
     /* times; UINT64_MAX: not set, 0: disabled */
     uint64_t timeout_ms; /* 15,000 where not set */
-    uint64_t idle_timeout_ms, max_stream_duration_ms, grpc_timeout_header_max_ms, grpc_timeout_header_offset_ms, flush_timeout_ms;
+    uint64_t idle_timeout_ms, max_stream_duration_ms, grpc_timeout_header_max_ms, grpc_timeout_header_offset_ms;
     bool has_max_stream_duration; /* the message is there, be it empty: then the router times nothing */
     uint64_t max_grpc_timeout_ms, grpc_timeout_offset_ms; /* deprecated: grpc-timeout bounds the route timeout */
     const struct weir_retry_policy *retry; /* the route's, else the virtual host's; NULL: none */
