@@ -41,7 +41,7 @@ static int validate(const struct weir_options *o, struct weir_bootstrap *b, stru
     struct weir_names *names = weir_names_create();
     struct weir_stats_registry *stats = weir_stats_registry_create(1);
     struct weir_compile_memory *memory = weir_compile_memory_create();
-    struct weir_compile_env env = {weir_names_for_compile(names), stats, 1, support, NULL, &b->self};
+    struct weir_compile_env env = {weir_names_for_compile(names), stats, 1, support, NULL, &b->self, b->runtime_at_start};
     enum weir_err err = weir_bootstrap_compile(b, &env, memory, &e);
     if (err == WEIR_OK) printf("configuration '%s' OK\n", o->config_path != NULL ? o->config_path : "");
     weir_bootstrap_deinit(b);

@@ -27,6 +27,7 @@ struct weir_ads_response {
     bool delta;
     struct weir_str version; /* version_info, or system_version_info */
     struct weir_str nonce;
+    struct weir_str control_plane; /* ControlPlane.identifier; empty: it does not say */
     size_t count, removed_count;
     struct weir_ads_resource *resources;
     struct weir_str *removed; /* delta */

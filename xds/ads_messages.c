@@ -156,6 +156,7 @@ static const char *count_field(void *ctx, const struct weir_wire_field *f)
     if (is_bytes(f, 2)) g->r->count++;
     if (is_bytes(f, 4)) return text(f, &g->type_url);
     if (is_bytes(f, 5)) return text(f, &g->r->nonce);
+    if (is_bytes(f, g->r->delta ? 7 : 6)) return walk(bytes_of(f), first_text_field, &g->r->control_plane);
     if (g->r->delta && (is_bytes(f, 6) || is_bytes(f, 8))) g->r->removed_count++;
     return NULL;
 }

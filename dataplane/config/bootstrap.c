@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "dataplane/base/pb_facts.h"
 #include "dataplane/base/str.h"
 #include "dataplane/config/bootstrap_internal.h"
 #include "dataplane/config/compile_types.h"
+#include "envoy/extensions/regex_engines/v3/google_re2.pb-c.h"
 #include "xds/pb_tree.h"
 
 static enum weir_err tree_load(const struct weir_options *o, struct weir_bootstrap *b, struct weir_error *e)
@@ -228,7 +230,20 @@ static enum weir_err runtime_fill(struct weir_bootstrap *b, struct weir_error *e
         if (l->layer_specifier_case == ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_STATIC_LAYER)
             layer_fill(b, (uint32_t)i, (struct weir_str){0}, l->static_layer);
     }
+    b->runtime_at_start = b->runtime;
+    weir_resource_acquire(weir_runtime_resource(b->runtime));
     return WEIR_OK;
+}
+
+/* There is one engine; naming another one means other expressions. */
+static enum weir_err regex_engine_check(struct weir_bootstrap *b, struct weir_error *e)
+{
+    const Envoy__Config__Core__V3__TypedExtensionConfig *engine = b->pb->default_regex_engine;
+    if (engine == NULL) return WEIR_OK;
+    const char *url = engine->typed_config != NULL ? engine->typed_config->type_url : "";
+    const struct weir_pb_message *facts = weir_pb_find_url(weir_str_of(url));
+    if (facts != NULL && weir_pb_descriptor(facts) == &envoy__extensions__regex_engines__v3__google_re2__descriptor) return WEIR_OK;
+    return weir_error_set(e, WEIR_ERR_UNSUPPORTED, "default_regex_engine.typed_config: '%s' is not supported, GoogleRE2 is the only engine", url);
 }
 
 static enum weir_err parts_fill(const struct weir_options *o, struct weir_bootstrap *b, struct weir_error *e)
@@ -238,6 +253,7 @@ static enum weir_err parts_fill(const struct weir_options *o, struct weir_bootst
     b->clusters = static_job(b, WEIR_CLUSTERS, s != NULL ? s->n_clusters : 0, s != NULL ? (ProtobufCMessage *const *)(void *)s->clusters : NULL);
     b->listeners = static_job(b, WEIR_LISTENERS, s != NULL ? s->n_listeners : 0, s != NULL ? (ProtobufCMessage *const *)(void *)s->listeners : NULL);
     enum weir_err err = admin_fill(b, e);
+    if (err == WEIR_OK) err = regex_engine_check(b, e);
     if (err == WEIR_OK) err = runtime_fill(b, e);
     if (err == WEIR_OK) err = weir_bootstrap_sources(b, e);
     return err;
@@ -285,6 +301,7 @@ void weir_bootstrap_deinit(struct weir_bootstrap *b)
     weir_compile_job_destroy(b->clusters);
     weir_compile_job_destroy(b->listeners);
     if (b->runtime != NULL) weir_resource_release(weir_runtime_resource(b->runtime));
+    if (b->runtime_at_start != NULL) weir_resource_release(weir_runtime_resource(b->runtime_at_start));
     weir_arena_deinit(&b->arena);
     memset(b, 0, sizeof(*b));
 }

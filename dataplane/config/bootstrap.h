@@ -36,6 +36,7 @@ struct weir_bootstrap {
     struct weir_ads_config ads; /* node set */
     struct weir_str ads_cluster;
     struct weir_runtime *runtime; /* NULL: no layers; one reference */
+    struct weir_runtime *runtime_at_start; /* as the bootstrap has it, whatever admin changes: by it resources are compiled */
     int admin_layer;              /* index of the admin layer, -1: none */
 };
 /* On success the caller owns *out (weir_bootstrap_deinit). */

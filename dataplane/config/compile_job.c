@@ -151,7 +151,7 @@ static enum weir_err compile(const struct weir_compile_env *env, struct needs *n
         needs->names = env->names;
         needs->scratch = &scratch;
         struct weir_compile_names names = {need_cluster, need_route_table, cluster_known, needs};
-        struct weir_compile c = {.error = e, .names = &names, .stats = env->stats, .worker_count = env->worker_count, .scratch = &scratch, .support = env->support, .log_sinks = env->log_sinks, .node = env->node};
+        struct weir_compile c = {.error = e, .names = &names, .stats = env->stats, .worker_count = env->worker_count, .scratch = &scratch, .support = env->support, .log_sinks = env->log_sinks, .node = env->node, .runtime = env->runtime};
         err = t->compile(&c, name, msg, out);
         if (err == WEIR_OK) {
             (*out)->packed = weir_arena_str(&(*out)->arena, packed);

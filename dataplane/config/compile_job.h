@@ -19,6 +19,7 @@ struct weir_compile_env {
     struct weir_support_log *support; /* may be NULL */
     struct weir_log_sinks *log_sinks; /* where access logs open their files; NULL: nothing is opened (--mode validate) */
     const struct weir_compile_node *node; /* may be NULL */
+    const struct weir_runtime *runtime;   /* what keys hold that are read once, when a resource is compiled; may be NULL */
 };
 
 #define WEIR_SOURCE_STATIC 0u /* the bootstrap; other sources count from 1 */

@@ -352,7 +352,7 @@ enum weir_err weir_server_create(const struct weir_options *o, struct weir_boots
     weir_server_stats_create(s);
     s->memory = weir_compile_memory_create();
     s->log_sinks = weir_log_sinks_create(s->worker_count, o->file_flush_interval_ms, s->stats);
-    s->env = (struct weir_compile_env){weir_names_for_compile(s->names), s->stats, s->worker_count, support, s->log_sinks, &s->b.self};
+    s->env = (struct weir_compile_env){weir_names_for_compile(s->names), s->stats, s->worker_count, support, s->log_sinks, &s->b.self, s->b.runtime_at_start};
     enum weir_err err = weir_bootstrap_compile(&s->b, &s->env, s->memory, e);
     if (err == WEIR_OK) err = workers_create(s, e);
     if (err == WEIR_OK) {

@@ -142,6 +142,7 @@ static void on_response(void *ctx, struct weir_ads_response *r)
     struct response_job *j = WEIR_NEW(&job->arena, struct response_job, 1);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
+    if (r->control_plane.n > 0) weir_stats_set_text(s->stats, WEIR_STR("control_plane.identifier"), r->control_plane);
     *j = (struct response_job){s, r};
     job->ctx = j;
     job->received_wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;

@@ -47,7 +47,7 @@ struct proxy *proxy_create(struct sim *s, uint32_t worker_count)
     p->names = weir_names_create();
     p->stats = weir_stats_registry_create(worker_count);
     p->memory = weir_compile_memory_create();
-    p->env = (struct weir_compile_env){weir_names_for_compile(p->names), p->stats, worker_count, NULL, NULL, NULL};
+    p->env = (struct weir_compile_env){.names = weir_names_for_compile(p->names), .stats = p->stats, .worker_count = worker_count};
     p->clusters =
         (struct weir_cluster_env){.control = p->control, .workers = p->workers, .worker_count = worker_count, .stats = p->stats};
     struct weir_publisher_options o = {

@@ -224,6 +224,41 @@ static void test_tls_context_and_fraction(void **state)
     assert_int_equal(chosen(), 2);
 }
 
+static void test_dynamic_metadata(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        int order; /* by what the key holds: null, true, "text", nothing */
+    } rows[] = {{"'null_match': {}", 0},
+                {"'bool_match': true", 1},
+                {"'string_match': {'contains': 'ex'}", 2},
+                {"'or_match': {'value_matchers': [{'null_match': {}}, {'string_match': {'exact': 'text'}}]}", 0},
+                {"'present_match': true", 0}};
+    struct weir_value values[] = {{.kind = WEIR_VALUE_NULL}, {.kind = WEIR_VALUE_BOOL, .boolean = true}, {.kind = WEIR_VALUE_STRING, .string = WEIR_STR("text")}};
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        load_routes(weir_arena_printf(f.arena, "{'match': {'prefix': '/', 'dynamic_metadata': [{'filter': 'ns', 'path': [{'key': 'k'}],"
+                                               " 'value': {%s}}]}, 'route': {'cluster': 'a'}},"
+                                               "{'match': {'prefix': '/'}, 'route': {'cluster': 'b'}}", rows[row].value).p);
+        request("/", NULL);
+        assert_int_equal(chosen(), 1);
+        for (int i = 0; i < 3; i++) {
+            struct weir_value_field field = {WEIR_STR("k"), values[i]};
+            struct weir_value tree = weir_value_struct(f.arena, &field, 1);
+            struct weir_metadata metadata = {0};
+            weir_metadata_merge(&metadata, f.arena, WEIR_STR("ns"), &tree);
+            f.r.metadata = &metadata;
+            weir_route_find(f.table, &f.r, NULL, &f.m);
+            bool expected = row == 4 || i == rows[row].order || (row == 3 && i == 2);
+            assert_int_equal(chosen(), expected ? 0 : 1);
+        }
+    }
+    load_routes("{'match': {'prefix': '/', 'dynamic_metadata': [{'filter': 'ns', 'path': [{'key': 'k'}], 'invert': true,"
+                " 'value': {'present_match': true}}]}, 'route': {'cluster': 'a'}}");
+    request("/", NULL);
+    assert_int_equal(chosen(), 0);
+}
+
 static void test_path_parameters_are_ignored(void **state)
 {
     (void)state;
@@ -598,6 +633,7 @@ int main(void)
         T(test_kinds_of_paths),
         T(test_headers_and_query),
         T(test_tls_context_and_fraction),
+        T(test_dynamic_metadata),
         T(test_path_parameters_are_ignored),
         T(test_clusters),
         T(test_weights_from_runtime),
