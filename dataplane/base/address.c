@@ -142,6 +142,17 @@ size_t weir_address_print_ip(const struct weir_address *a, char out[WEIR_ADDRESS
     return strlen(out);
 }
 
+void weir_address_ip_bytes(const struct weir_address *a, uint8_t out[16])
+{
+    if (a->any.sa_family == AF_INET6) {
+        memcpy(out, &a->v6.sin6_addr, 16);
+        return;
+    }
+    memset(out, 0, 10);
+    out[10] = out[11] = 0xff;
+    memcpy(out + 12, &a->v4.sin_addr, 4);
+}
+
 struct weir_str weir_address_key(const struct weir_address *a, char out[WEIR_ADDRESS_KEY_BYTES])
 {
     memset(out, 0, WEIR_ADDRESS_KEY_BYTES);

@@ -32,6 +32,8 @@ bool weir_address_is_loopback(const struct weir_address *a);
 /* RFC 1918, RFC 4193 and loopback: what Envoy calls an internal address by default. */
 bool weir_address_is_internal(const struct weir_address *a);
 bool weir_address_equal(const struct weir_address *a, const struct weir_address *b, bool with_port);
+/* The IP alone, IPv4 as it is mapped into IPv6. */
+void weir_address_ip_bytes(const struct weir_address *a, uint8_t out[16]);
 /* The bytes by which an IP address with port is found in a map. */
 #define WEIR_ADDRESS_KEY_BYTES 23
 struct weir_str weir_address_key(const struct weir_address *a, char out[WEIR_ADDRESS_KEY_BYTES]);

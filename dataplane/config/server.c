@@ -14,6 +14,7 @@
 #include "dataplane/config/server_internal.h"
 #include "dataplane/listener/listener.h"
 #include "dataplane/observe/log_sink.h"
+#include "dataplane/transport/own.h"
 #include "dataplane/transport/raw.h"
 
 static void *need(void *p)
@@ -296,11 +297,13 @@ static enum weir_err publish_static(struct weir_server *s, struct weir_error *e)
 static enum weir_err workers_create(struct weir_server *s, struct weir_error *e)
 {
     s->control = weir_worker_create(s->worker_count, s->worker_count);
+    s->own = weir_own_connections_create();
     s->threads = need(calloc(s->worker_count, sizeof(*s->threads)));
     s->workers = need(calloc(s->worker_count, sizeof(struct weir_worker *)));
     for (uint32_t i = 0; i < s->worker_count; i++) {
         s->workers[i] = weir_worker_create(i, s->worker_count);
         if (s->workers[i] == NULL) return weir_error_set(e, WEIR_ERR_IO, "worker %u cannot be made: %s", i, strerror(errno));
+        s->workers[i]->own = s->own;
         s->threads[i].worker = s->workers[i];
         s->threads[i].server = s;
     }
@@ -395,6 +398,7 @@ static void workers_destroy(struct weir_server *s)
     }
     free(s->workers);
     free(s->threads);
+    weir_own_connections_destroy(s->own);
 }
 
 void weir_server_destroy(struct weir_server *s)

@@ -68,6 +68,7 @@ struct weir_server {
     struct weir_compiler *compiler;
     struct weir_worker *control;
     struct weir_worker **workers;
+    struct weir_own_connections *own; /* of all workers */
     struct weir_worker_thread *threads;
     struct weir_cluster_env clusters;
     struct weir_publisher *publisher;

@@ -55,6 +55,7 @@ struct weir_listener {
     struct weir_stats_shard *stats, *worker_stats; /* NULL in tests without a registry */
     struct weir_stats *stats_set, *worker_stats_set;
     bool stopped;
+    bool loop_told; /* in the log, once */
     struct weir_drain drain; /* of every present and future chain */
     char key[WEIR_ADDRESS_KEY_BYTES]; /* hand_over.c's; zeros: a Unix socket */
     struct weir_mail *gone;

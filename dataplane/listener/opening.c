@@ -12,6 +12,7 @@
 #include "dataplane/listener/original_dst.h"
 #include "dataplane/listener/proxy_protocol.h"
 #include "dataplane/transport/hello.h"
+#include "dataplane/transport/own.h"
 #include "dataplane/transport/raw.h"
 
 struct weir_opening {
@@ -302,6 +303,20 @@ static void begin(struct weir_listener *l, struct weir_transport *t, const struc
     if (c->listener_filters_timeout_ms != 0) weir_timer_start(&l->worker->timers, &o->timer, c->listener_filters_timeout_ms);
 }
 
+/* The rules that redirect do not leave weir's own connections alone: passed on, this one would come back again and again. */
+static void refuse_own(struct weir_listener *l, struct weir_transport *t)
+{
+    char to[WEIR_ADDRESS_TEXT_MAX];
+    weir_listener_count(l, WEIR_LS_downstream_listener_filter_error, 1);
+    if (!l->loop_told) {
+        (void)weir_address_print(&t->local, to);
+        WEIR_LOG(CONNECTION, ERROR, "listener %.*s: weir's own connection to %s was redirected back to weir and is closed; the rules must leave "
+                                    "weir's user alone (weir redirect --proxy-uid)", WEIR_STR_ARG(l->config->resource.name), to);
+    }
+    l->loop_told = true;
+    weir_transport_close(t, true);
+}
+
 void weir_opening_start(struct weir_listener *l, int fd, const struct weir_address *remote)
 {
     static const struct weir_address unknown;
@@ -309,5 +324,9 @@ void weir_opening_start(struct weir_listener *l, int fd, const struct weir_addre
     const struct weir_address *bound = weir_listener_sockets_address(l->sockets);
     struct weir_transport *t = weir_raw_accepted(l->worker, fd, weir_address_is_wildcard(bound) ? &unknown : bound, remote);
     if (c->original_dst) t->local_restored = weir_original_dst(fd, &t->local, bound, c->socket.transparent, &t->local);
+    if (t->local_restored && l->worker->own != NULL && weir_own_has(l->worker->own, remote, &t->local)) {
+        refuse_own(l, t);
+        return;
+    }
     begin(l, t, NULL, l->worker->now_ns, false);
 }

@@ -20,6 +20,7 @@
 #include "dataplane/limits.h"
 #include "dataplane/transport/hangup.h"
 #include "dataplane/transport/ops.h"
+#include "dataplane/transport/own.h"
 #include "dataplane/transport/room.h"
 
 #define ROOM_BYTES_MIN 4096u  /* less than that left: a fresh block */
@@ -42,6 +43,7 @@ struct weir_raw {
     uint32_t linger_ms;
     uint32_t unread; /* of `held`, not counted as received until the next owner gets it */
     int connect_error;
+    uint16_t own_port; /* in the worker's table of own connections; 0: not in it */
     bool connecting, reading, polled, write_polled, eof, eof_told, fin_wanted, fin_sent, write_dead, flushed_wanted;
     bool detached;  /* finish() was called */
     bool unflushed; /* and the worker counts it as long as not all is written */
@@ -89,6 +91,7 @@ static void close_now(struct weir_raw *r)
         weir_hangup_disarm(w, &r->hangup, h2o_socket_get_fd(r->socket));
         h2o_socket_close(r->socket);
     }
+    if (r->own_port != 0) weir_own_remove(w->own, r->own_port);
     r->dead.destroy = destroy;
     weir_worker_bury(w, &r->dead);
 }
@@ -599,6 +602,7 @@ struct weir_transport *weir_raw_connect(struct weir_worker *w, const struct weir
         return &r->t;
     }
     take_socket(r, fd);
+    if (w->own != NULL) r->own_port = weir_own_add(w->own, fd, o->remote);
     r->connecting = true;
     r->timer.on_due = on_connect_timeout;
     if (o->connect_timeout_ms != 0) weir_timer_start(&w->timers, &r->timer, o->connect_timeout_ms);

@@ -15,6 +15,7 @@
 
 struct weir_transport_factory;
 struct weir_hangups; /* transport/raw.c */
+struct weir_own_connections; /* transport/own.h */
 struct st_h2o_evloop_t;
 
 /* Work put off to the end of the turn; queued at most once at a time. Zeroed is idle. */
@@ -41,6 +42,7 @@ struct weir_worker {
     uint32_t room_used;
     uint32_t unflushed; /* transports that were given up with bytes still to be written */
     struct weir_hangups *hangups; /* sockets that are not read for a while; made at first use */
+    struct weir_own_connections *own; /* of the process; NULL: none are noted */
     char date[32]; /* RFC 9110 IMF-fixdate of this second, for `date` headers */
     uint32_t date_length;
     uint64_t date_s;

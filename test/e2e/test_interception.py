@@ -279,6 +279,23 @@ def test_outside_reaches_weirs_own_port_once(weir, pod):
     assert weir.stat("listener.outbound.downstream_cx_total") == 1
 
 
+@both
+def test_own_connection_that_comes_back_is_closed(weir, pod, serve, version):
+    """Rules that do not leave weir's own user alone: every connection would come back to weir without an end."""
+    redirect("--proxy-uid", "1")
+    serve(pod.OUTSIDE[version], 7000, "never", outside=True)
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        get_as_application(pod.OUTSIDE[version], 7000)
+    with netns.as_user(netns.APPLICATION):
+        connection = http.client.HTTPConnection(pod.OUTSIDE[version], 80, timeout=DEADLINE_S)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 503
+        connection.close()
+    assert weir.stat("listener.outbound.downstream_cx_total") == 2
+    assert weir.stat("listener.outbound.downstream_listener_filter_error") == 2
+    assert "was redirected back to weir" in weir.log
+
+
 def test_hosts_go_when_nobody_needs_them(weir, pod, serve):
     install()
     for port in (80, 7000):
