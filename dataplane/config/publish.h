@@ -26,6 +26,7 @@ struct weir_record {
         uint64_t wall_ns;
     } refused;
     void *entry; /* the type's own: publish_clusters.c, publish_listeners.c */
+    bool left;   /* endpoints: nobody names them any more (weir_publisher_forget_left()) */
 };
 
 /* What happened to resources of one type so far; what only listeners have stays 0 for the others. */
@@ -40,7 +41,7 @@ struct weir_publisher;
 struct weir_publisher_events {
     /* The set of endpoint or route table names that are wanted has changed: subscribe anew. */
     void (*on_wanted)(void *ctx, enum weir_resource_type type);
-    /* Nobody names it any more: what was accepted of it is to be forgotten (a job with the name removed). */
+    /* Out of weir_publisher_forget_left(): what was accepted of it is to be forgotten (a job with the name removed). */
     void (*on_forget)(void *ctx, enum weir_resource_type type, uint32_t source, struct weir_str name);
     /* Something stopped warming: initialisation may go on. */
     void (*on_warmed)(void *ctx);
@@ -64,6 +65,9 @@ void weir_publisher_destroy(struct weir_publisher *p);
 const char *weir_publisher_apply(struct weir_publisher *p, struct weir_compile_job *job);
 /* Endpoint or route table names wanted now, in the arena. */
 struct weir_str *weir_publisher_wanted(struct weir_publisher *p, enum weir_resource_type type, struct weir_arena *a, size_t *count);
+/* Endpoints that no cluster names any more go. Call where the subscription is changed to what is wanted, not before: a name that is
+ * given up and wanted again in between is no change to the control plane, which would not send it again. */
+void weir_publisher_forget_left(struct weir_publisher *p);
 /* Clusters or listeners that are warming; and each by name with what it waits for. */
 size_t weir_publisher_warming(const struct weir_publisher *p, enum weir_resource_type type);
 void weir_publisher_each_warming(struct weir_publisher *p, void (*each)(void *ctx, enum weir_resource_type type, struct weir_str name, const char *waits_for),

@@ -31,10 +31,7 @@ static void eds_leave(struct entry *e)
     struct weir_publisher *p = e->publisher;
     weir_map_remove(&p->eds, n->name);
     struct weir_record *r = weir_publisher_record(p, WEIR_ENDPOINTS, n->name);
-    if (r != NULL && r->active != NULL) {
-        weir_record_set_active(r, NULL);
-        if (!p->closing) p->events->on_forget(p->ctx, WEIR_ENDPOINTS, r->source, n->name);
-    }
+    if (r != NULL) r->left = true;
     free((void *)(uintptr_t)n->name.p);
     free(n);
     if (!p->closing) p->events->on_wanted(p->ctx, WEIR_ENDPOINTS);
@@ -53,6 +50,8 @@ static void eds_join(struct entry *e, struct weir_str name)
         n->name = (struct weir_str){copy, name.n};
         weir_list_init(&n->users);
         weir_map_set(&p->eds, n->name, n);
+        struct weir_record *r = weir_publisher_record(p, WEIR_ENDPOINTS, name);
+        if (r != NULL) r->left = false;
     }
     weir_list_push_back(&n->users, &e->eds_node);
     e->eds = n;
@@ -196,6 +195,21 @@ void weir_publish_endpoints_removed(struct weir_publisher *p, struct weir_record
 {
     (void)p;
     (void)r; /* hosts stay, as in Envoy: an assignment goes with its cluster or is replaced by an empty one */
+}
+
+void weir_publisher_forget_left(struct weir_publisher *p)
+{
+    size_t at = 0;
+    struct weir_str name;
+    void *value;
+    while (weir_map_next(&p->records[WEIR_ENDPOINTS], &at, &name, &value)) {
+        struct weir_record *r = value;
+        if (!r->left) continue;
+        r->left = false;
+        if (r->active == NULL) continue;
+        weir_record_set_active(r, NULL);
+        p->events->on_forget(p->ctx, WEIR_ENDPOINTS, r->source, r->name);
+    }
 }
 
 struct weir_str *weir_publish_eds_names(struct weir_publisher *p, struct weir_arena *a, size_t *count)

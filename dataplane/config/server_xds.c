@@ -38,6 +38,7 @@ void weir_server_wanted_send(struct weir_deferred *d)
 {
     struct weir_server *s = WEIR_CONTAINER_OF(d, struct weir_server, wanted_later);
     static const enum weir_resource_type types[] = {WEIR_ENDPOINTS, WEIR_ROUTES};
+    weir_publisher_forget_left(s->publisher);
     for (size_t i = 0; i < 2; i++) {
         if ((s->wanted & 1u << types[i]) == 0 || s->ads == NULL) continue;
         struct weir_arena a = {0};

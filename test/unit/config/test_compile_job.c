@@ -28,6 +28,7 @@ struct fixture {
     struct weir_worker *control, *workers[1];
     struct weir_cluster_env clusters;
     struct weir_publisher *publisher;
+    unsigned forgotten;
 };
 
 static void on_wanted(void *ctx, enum weir_resource_type type)
@@ -37,10 +38,10 @@ static void on_wanted(void *ctx, enum weir_resource_type type)
 }
 static void on_forget(void *ctx, enum weir_resource_type type, uint32_t source, struct weir_str name)
 {
-    (void)ctx;
     (void)type;
     (void)source;
     (void)name;
+    ((struct fixture *)ctx)->forgotten++;
 }
 static void on_warmed(void *ctx)
 {
@@ -329,6 +330,34 @@ static void test_one_changed_cluster_leaves_its_hosts_and_all_others(void **stat
     assert_changed_only(before, after, MANY);
 }
 
+static struct weir_str eds_cluster(struct fixture *f, const char *name, const char *set)
+{
+    struct weir_str more = weir_arena_printf(&f->arena, ",'type':'EDS','eds_cluster_config':{'service_name':'%s','eds_config':{'ads':{}}}", set);
+    return cluster(f, name, more.p);
+}
+
+static void test_endpoints_that_are_wanted_again_at_once_are_still_there(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_compile_item sets[2] = {item("x", "1", endpoints(f, "x", 1)), item("y", "1", endpoints(f, "y", 2))};
+    struct weir_compile_item before[2] = {item("a", "1", eds_cluster(f, "a", "x")), item("b", "1", eds_cluster(f, "b", "y"))};
+    (void)give(f, job_of(WEIR_CLUSTERS, true, "1", 2, before));
+    (void)give(f, job_of(WEIR_ENDPOINTS, false, "1", 2, sets));
+    /* They change places: each set is given up before the other cluster names it. What is wanted has not changed. */
+    struct weir_compile_item after[2] = {item("a", "2", eds_cluster(f, "a", "y")), item("b", "2", eds_cluster(f, "b", "x"))};
+    (void)give(f, job_of(WEIR_CLUSTERS, true, "2", 2, after));
+    weir_publisher_forget_left(f->publisher);
+    assert_int_equal(weir_publisher_warming(f->publisher, WEIR_CLUSTERS), 0);
+    assert_int_equal(f->forgotten, 0);
+    /* Given up for good. */
+    (void)give(f, job_of(WEIR_CLUSTERS, true, "3", 1, after));
+    assert_non_null(weir_publisher_record(f->publisher, WEIR_ENDPOINTS, WEIR_STR("x"))->active);
+    weir_publisher_forget_left(f->publisher);
+    assert_null(weir_publisher_record(f->publisher, WEIR_ENDPOINTS, WEIR_STR("x"))->active);
+    assert_non_null(weir_publisher_record(f->publisher, WEIR_ENDPOINTS, WEIR_STR("y"))->active);
+    assert_int_equal(f->forgotten, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -341,6 +370,7 @@ int main(void)
         TEST(test_one_changed_endpoint_set_of_a_thousand_costs_that_set_alone),
         TEST(test_an_unchanged_response_costs_hashes_alone),
         TEST(test_one_changed_cluster_leaves_its_hosts_and_all_others),
+        TEST(test_endpoints_that_are_wanted_again_at_once_are_still_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
