@@ -212,9 +212,9 @@ static void test_finish_sends_all_and_waits_for_the_other(void **state)
     send_pattern(p->s, &p->b, 0, 1000); /* dropped, and no reset for it */
     sim_pass(p->s, 100 * SIM_MS);
     assert_non_null(p->b.t);
-    assert_int_equal(p->s->ends, 2);
+    assert_int_equal(p->s->end_count, 2);
     sim_pass(p->s, 2000 * SIM_MS);
-    assert_int_equal(p->s->ends, 1);
+    assert_int_equal(p->s->end_count, 1);
     pair_end(p);
 }
 

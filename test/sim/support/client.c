@@ -194,7 +194,7 @@ static void on_client_fault(struct sim *s, void *ctx)
     }
     struct weir_codec_stream *stream = c->s;
     call_gone(c);
-    weir_codec_stream_reset(stream, WEIR_RESET_LOCAL);
+    http_peer_reset(c->peer, stream, WEIR_RESET_LOCAL);
     call_over(c);
 }
 
@@ -202,7 +202,7 @@ static void call_send(struct call *c)
 {
     struct exchange *x = c->exchange;
     const struct plan *p = &x->plan;
-    static const char *const ways[] = {"plain", "retry", "short"};
+    static const char *const ways[] = {"plain", "retry", "short", "fading"};
     struct weir_headers *h = headers_new(c->arena);
     weir_headers_add(h, WEIR_H_METHOD, weir_str_of(p->method));
     weir_headers_add(h, WEIR_H_SCHEME, WEIR_STR("http"));
@@ -249,7 +249,7 @@ static void client_go(struct client *c)
             c->peer = NULL; /* it ends by itself */
         }
         if (c->peer == NULL) {
-            c->peer = http_peer_connect(c->traffic->sim, &c->traffic->front, c->h2, c);
+            c->peer = http_peer_connect(c->traffic->sim, &c->front, c->h2, c);
             c->peer->on_room = on_client_room;
             c->peer->on_gone = on_client_gone;
         }
@@ -279,6 +279,7 @@ void traffic_add_client(struct traffic *t, bool h2, uint32_t count, uint64_t spa
     assert_non_null(c);
     c->traffic = t;
     c->h2 = h2;
+    c->front = t->front;
     weir_list_init(&c->waiting);
     weir_list_push_back(&t->clients, &c->node);
     for (uint32_t i = 0; i < count; i++) {

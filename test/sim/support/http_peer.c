@@ -221,6 +221,12 @@ void http_peer_break(struct http_peer *p, bool reset)
     weir_transport_close(t, reset);
 }
 
+void http_peer_reset(struct http_peer *p, struct weir_codec_stream *s, enum weir_reset reason)
+{
+    weir_codec_stream_reset(s, reason);
+    wake(p); /* it may have been the last one */
+}
+
 bool http_peer_room(const struct http_peer *p)
 {
     if (p->codec == NULL || p->broken || p->eof || p->last || p->leaving) return false;

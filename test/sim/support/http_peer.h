@@ -30,6 +30,8 @@ struct http_peer *http_peer_connect(struct sim *s, const struct weir_address *to
 /* No further requests: ends when the last stream has. */
 void http_peer_leave(struct http_peer *p);
 void http_peer_break(struct http_peer *p, bool reset);
+/* Gives a stream of this peer up. */
+void http_peer_reset(struct http_peer *p, struct weir_codec_stream *s, enum weir_reset reason);
 /* Client: whether a stream may be opened now. */
 bool http_peer_room(const struct http_peer *p);
 

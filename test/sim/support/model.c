@@ -10,6 +10,14 @@
 
 static const char *const fault_names[] = {"none", "refuse", "reset", "break", "503", "cut", "silent"};
 
+static bool may_be_absent(const struct exchange *x)
+{
+    const struct traffic *t = x->traffic;
+    for (uint32_t i = 0; i < t->absence_count; i++)
+        if (x->end_ns >= t->absences[i].from_ns && x->start_ns <= t->absences[i].to_ns) return true;
+    return false;
+}
+
 /* What is wrong with an exchange, or NULL. */
 static const char *judge(const struct exchange *x)
 {
@@ -26,6 +34,8 @@ static const char *judge(const struct exchange *x)
     bool good = whole && own && x->status == p->status && x->received == p->response_bytes;
     if (good && p->response_trailers && p->upstream_h2 && x->client_h2 && !x->trailers) return "trailers were lost";
     if (good) return NULL;
+    if (p->way == WAY_FADING && x->attempts == 0 && may_be_absent(x))
+        return whole && !own && (x->status == 503 || x->status == 404) ? NULL : "neither an answer nor word that there is no cluster";
     uint32_t fails = p->fault == FAULT_NONE ? 0 : p->fails;
     /* Others' broken connections may have taken it along, on HTTP/2 without the upstream knowing. */
     bool disturbed = x->collateral != 0 || (p->upstream_h2 && (x->after_break || x->traffic->breaks != x->breaks_at_start)) || x->traffic->options.moved;
@@ -40,7 +50,7 @@ static const char *judge(const struct exchange *x)
 
 void print_exchange(const struct exchange *x)
 {
-    static const char *const ways[] = {"plain", "retry", "short"}, *const client_faults[] = {"", ", client cancels", ", client vanishes"};
+    static const char *const ways[] = {"plain", "retry", "short", "fading"}, *const client_faults[] = {"", ", client cancels", ", client vanishes"};
     const struct plan *p = &x->plan;
     print_error("  HTTP/%d to HTTP/%d %s, %s %u bytes in %u, answer %u with %u bytes in %u, fault %s x%u%s at %.1f%s%s\n"
                 "  attempts %u, collateral %u, sends %u; the client saw status %u, %lld bytes%s%s, from %.1f to %.1f ms\n",

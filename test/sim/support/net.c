@@ -1,6 +1,7 @@
 #include "test/sim/support/net.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "dataplane/transport/ops.h"
@@ -16,6 +17,7 @@ struct link {
 
 struct end {
     struct weir_transport t;
+    struct weir_list node; /* of the world's */
     struct sim *sim;
     struct link *link; /* NULL: connecting, or could not */
     int side;          /* of the link */
@@ -79,7 +81,8 @@ static void piece_send(struct sim *s, struct link *l, int to, enum piece_kind ki
 static void destroy(struct weir_dead *d)
 {
     struct end *e = WEIR_CONTAINER_OF(d, struct end, dead);
-    e->sim->ends--;
+    e->sim->end_count--;
+    weir_list_remove(&e->node);
     free(e);
 }
 
@@ -354,7 +357,8 @@ static struct end *end_new(struct sim *s, struct weir_worker *w)
     e->t.id = weir_worker_next_connection_id(w);
     e->flush.run = on_flush;
     e->deliver.run = on_deliver;
-    s->ends++;
+    s->end_count++;
+    weir_list_push_back(&s->ends, &e->node);
     return e;
 }
 
@@ -421,6 +425,19 @@ static void connect_arrives(struct sim *s, void *ctx)
     if (e->closed) return;
     if (e->out.bytes != 0 || e->fin_wanted || e->flushed_wanted) flush_later(e);
     if (!e->detached && e->t.events->on_connected != NULL) e->t.events->on_connected(e->t.owner);
+}
+
+void sim_net_tell_ends(const struct sim *s)
+{
+    for (const struct weir_list *at = s->ends.next; at != &s->ends; at = at->next) {
+        const struct end *e = WEIR_CONTAINER_OF(at, const struct end, node);
+        char local[WEIR_ADDRESS_TEXT_MAX], remote[WEIR_ADDRESS_TEXT_MAX];
+        (void)weir_address_print(&e->t.local, local);
+        (void)weir_address_print(&e->t.remote, remote);
+        (void)fprintf(stderr, "transport %llu of worker %u is left, %s to %s:%s%s%s%s%s, %zu to read, %zu to write\n", (unsigned long long)e->t.id,
+                      e->t.worker->index, local, remote, e->connecting ? " connecting" : "", e->reading ? " reading" : "", e->eof ? " eof" : "",
+                      e->detached ? " finishing" : "", e->closed ? " closed" : "", e->in.bytes, e->out.bytes);
+    }
 }
 
 struct weir_transport *sim_net_connect(struct weir_worker *w, const struct weir_connect_options *o,

@@ -7,5 +7,7 @@
 
 struct weir_transport *sim_net_connect(struct weir_worker *w, const struct weir_connect_options *o,
                                        const struct weir_transport_events *events, void *owner);
+/* Prints every transport that is alive. */
+void sim_net_tell_ends(const struct sim *s);
 
 #endif

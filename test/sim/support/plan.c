@@ -48,6 +48,7 @@ void plan_make(struct plan *p, struct weir_random *r, const struct traffic_optio
     p->slow = chance(r, 20);
     p->early = chance(r, 5);
     plan_faults(p, r, o);
+    if (o->fading && chance(r, 30)) p->way = WAY_FADING;
     if (p->fault != FAULT_CUT) return;
     /* There must be something to cut off. */
     p->response_bytes += 1000;

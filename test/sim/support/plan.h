@@ -16,7 +16,8 @@ enum fault {
     FAULT_SILENT, /* no answer ever */
 };
 enum client_fault { CLIENT_FINE, CLIENT_CANCELS, CLIENT_VANISHES };
-enum way { WAY_PLAIN, WAY_RETRY, WAY_SHORT }; /* no retries; three; a timeout of half a second */
+/* No retries; three; a timeout of half a second; to a cluster that is not always there. */
+enum way { WAY_PLAIN, WAY_RETRY, WAY_SHORT, WAY_FADING };
 
 struct plan {
     enum way way;
@@ -39,6 +40,8 @@ struct plan {
 struct traffic_options {
     bool faults, client_faults;
     bool moved; /* hosts come and go: a connection may end under a request that is on its way to it */
+    bool plane; /* configuration comes from a control plane (plane.h) and may change */
+    bool fading;
     uint32_t body_max;
 };
 

@@ -13,21 +13,20 @@
 #include "dataplane/config/names.h"
 #include "dataplane/listener/listener.h"
 #include "dataplane/observe/stats.h"
+#include "test/sim/support/plane.h"
 #include "test/unit/support/pb_text.h"
 
-#define DRAIN_S 5u
+#define DRAIN_S 60u /* longer than any request takes */
 
 static void on_wanted(void *ctx, enum weir_resource_type type)
 {
-    (void)ctx;
-    (void)type;
+    struct proxy *p = ctx;
+    if (p->plane != NULL) plane_on_wanted(p->plane, type);
 }
 static void on_forget(void *ctx, enum weir_resource_type type, uint32_t source, struct weir_str name)
 {
-    (void)ctx;
-    (void)type;
-    (void)source;
-    (void)name;
+    struct proxy *p = ctx;
+    if (p->plane != NULL) plane_on_forget(p->plane, type, source, name);
 }
 static void on_warmed(void *ctx)
 {
@@ -75,10 +74,11 @@ static const ProtobufCMessageDescriptor *descriptor_of(enum weir_resource_type t
 }
 
 void proxy_apply(struct proxy *p, enum weir_resource_type type, const struct proxy_resource *resources, size_t count,
-                 const char *removed)
+                 const char *removed, bool full)
 {
     struct weir_compile_job *job = weir_compile_job_create(type, count, removed != NULL ? 1 : 0);
     job->source = 1;
+    job->full = full;
     job->version = WEIR_STR("v");
     for (size_t i = 0; i < count; i++) {
         job->items[i].name = weir_str_of(resources[i].name);
@@ -93,7 +93,16 @@ void proxy_apply(struct proxy *p, enum weir_resource_type type, const struct pro
 
 void proxy_apply_one(struct proxy *p, enum weir_resource_type type, const char *name, const char *json)
 {
-    proxy_apply(p, type, &(struct proxy_resource){name, json}, 1, NULL);
+    proxy_apply(p, type, &(struct proxy_resource){name, json}, 1, NULL, false);
+}
+
+void proxy_forget(struct proxy *p, enum weir_resource_type type, uint32_t source, const char *name)
+{
+    struct weir_compile_job *job = weir_compile_job_create(type, 0, 1);
+    job->source = source;
+    job->removed[0] = weir_str_of(name);
+    weir_compile_job_run(&p->env, p->memory, job);
+    weir_compile_job_destroy(job);
 }
 
 void proxy_start(struct proxy *p)

@@ -16,8 +16,10 @@ struct proxy_port {
     const char *name;
     struct weir_worker *next; /* whose turn it is */
 };
+struct plane;
 struct proxy {
     struct sim *sim;
+    struct plane *plane; /* the control plane that hears what is wanted; NULL: none */
     struct weir_worker *control, *workers[PROXY_WORKERS_MAX];
     uint32_t worker_count;
     struct weir_names *names;
@@ -38,14 +40,16 @@ struct proxy {
 
 struct proxy *proxy_create(struct sim *s, uint32_t worker_count);
 /* A response of the control plane: resources by name with their message in JSON; single quotes stand for double ones. `removed`
- * may be NULL. Every resource must be accepted. */
+ * may be NULL. full: what is not in it is removed. Every resource must be accepted. */
 struct proxy_resource {
     const char *name, *json;
 };
 void proxy_apply(struct proxy *p, enum weir_resource_type type, const struct proxy_resource *resources, size_t count,
-                 const char *removed);
+                 const char *removed, bool full);
 /* The same for one resource. */
 void proxy_apply_one(struct proxy *p, enum weir_resource_type type, const char *name, const char *json);
+/* What was accepted of this name is no longer known: the same bytes are new when they come again. */
+void proxy_forget(struct proxy *p, enum weir_resource_type type, uint32_t source, const char *name);
 /* Call once, after the first configuration. */
 void proxy_start(struct proxy *p);
 /* The world may connect to the listener of this name by this address. */

@@ -76,6 +76,7 @@ struct sim *sim_create(uint64_t seed)
     s->factory.connect = sim_net_connect;
     s->network = (struct sim_network){.latency_min_ns = 10000, .latency_max_ns = 2 * SIM_MS, .window_bytes = 65536};
     weir_list_init(&s->listeners);
+    weir_list_init(&s->ends);
     s->log = getenv("WEIR_SIM_LOG") != NULL;
     s->worker = sim_add_worker(s, 0, 1);
     return s;
@@ -87,7 +88,8 @@ void sim_destroy(struct sim *s)
         continue;
     for (uint32_t i = 0; i < s->worker_count; i++)
         weir_worker_finish_turn(s->workers[i]); /* the dead are freed */
-    assert(s->ends == 0);
+    sim_net_tell_ends(s);
+    assert(s->end_count == 0);
     while (s->worker_count != 0) {
         struct weir_worker *w = s->workers[--s->worker_count];
         uint64_t live = w->blocks.live - (w->room != NULL);

@@ -45,7 +45,8 @@ struct sim {
     struct sim_event *events; /* heap */
     size_t event_count, event_capacity;
     uint64_t event_sequence;
-    uint32_t ends; /* transports alive */
+    struct weir_list ends; /* transports alive */
+    uint32_t end_count;
     uint64_t trace; /* a hash of all that happened: equal for equal seeds */
     bool log;       /* print what happens */
 };

@@ -8,6 +8,8 @@
 #include "test/sim/support/plan.h"
 #include "test/sim/support/proxy.h"
 
+#define TRAFFIC_ABSENCES_MAX 16u
+
 struct traffic;
 struct exchange {
     struct traffic *traffic;
@@ -31,7 +33,11 @@ struct traffic {
     struct sim *sim;
     struct proxy *proxy;
     struct traffic_options options;
-    struct weir_address front; /* of the proxy's listener */
+    struct weir_address front; /* of the proxy's listener: for clients that are added from now on */
+    struct traffic_absence {
+        uint64_t from_ns, to_ns;
+    } absences[TRAFFIC_ABSENCES_MAX]; /* of the clusters that fade */
+    uint32_t absence_count;
     struct exchange *exchanges;
     uint32_t count, done;
     uint32_t live_clients, live_serves; /* streams */

@@ -35,6 +35,7 @@ struct serve {
 struct client {
     struct weir_list node;
     struct traffic *traffic;
+    struct weir_address front;
     bool h2;
     struct http_peer *peer; /* NULL: none, or one that takes no more requests */
     struct weir_list waiting;

@@ -49,7 +49,7 @@ static void break_connection(struct serve *v, bool reset)
 static void serve_reset(struct serve *v, enum weir_reset reason)
 {
     struct weir_codec_stream *s = v->s;
-    weir_codec_stream_reset(s, reason);
+    http_peer_reset(v->connection->peer, s, reason);
     serve_gone(v);
 }
 

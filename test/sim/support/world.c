@@ -10,15 +10,15 @@
 #include <stdlib.h>
 
 static const char listener[] =
-    "{'name': 'in', 'address': {'socket_address': {'address': '10.0.0.1', 'port_value': 80}}, 'bind_to_port': false,"
+    "{'name': '%s', 'address': {'socket_address': {'address': '10.0.0.%u', 'port_value': 80}}, 'bind_to_port': false,"
     " 'filter_chains': [{'filters': [{'name': 'hcm', 'typed_config': {"
     "  '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',"
-    "  'stat_prefix': 'in', 'rds': {'route_config_name': 'routes', 'config_source': {'ads': {}, 'resource_api_version': 'V3'}}, %s"
+    "  'stat_prefix': 'in', 'rds': {'route_config_name': '%s', 'config_source': {'ads': {}, 'resource_api_version': 'V3'}}, %s"
     "  'http_filters': [{'name': 'router', 'typed_config': {"
     "    '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router'}}]}}]}]}";
 
 static const char routes[] =
-    "{'name': 'routes', 'virtual_hosts': [{'name': 'all', 'domains': ['*'], 'routes': [%s"
+    "{'name': '%s', 'virtual_hosts': [{'name': 'all', 'domains': ['*'], 'routes': [%s"
     " {'match': {'prefix': '/h1/plain/'}, 'route': {'cluster': 'h1'}},"
     " {'match': {'prefix': '/h2/plain/'}, 'route': {'cluster': 'h2'}},"
     " {'match': {'prefix': '/h1/short/'}, 'route': {'cluster': 'h1', 'timeout': '0.5s'}},"
@@ -26,22 +26,31 @@ static const char routes[] =
     " {'match': {'prefix': '/h1/retry/'}, 'route': {'cluster': 'h1', 'retry_policy': {"
     "   'retry_on': 'connect-failure,refused-stream,reset,5xx', 'num_retries': 3}}},"
     " {'match': {'prefix': '/h2/retry/'}, 'route': {'cluster': 'h2', 'retry_policy': {"
-    "   'retry_on': 'connect-failure,refused-stream,reset,5xx', 'num_retries': 3}}}]}]}";
+    "   'retry_on': 'connect-failure,refused-stream,reset,5xx', 'num_retries': 3}}},"
+    " {'match': {'prefix': '/h1/fading/'}, 'route': {'cluster': 'fading1'}},"
+    " {'match': {'prefix': '/h2/fading/'}, 'route': {'cluster': 'fading2'}}]}]}";
 
-static const char cluster_h1[] =
-    "{'name': 'h1', 'type': 'EDS', 'eds_cluster_config': {'eds_config': {'ads': {}, 'resource_api_version': 'V3'}}, %s"
+static const char cluster[] =
+    "{'name': '%s', 'type': 'EDS', 'eds_cluster_config': {'service_name': '%s',"
+    "  'eds_config': {'ads': {}, 'resource_api_version': 'V3'}}, %s%s"
     " 'circuit_breakers': {'thresholds': [{'max_retries': 1000}]}}";
-static const char cluster_h2[] =
-    "{'name': 'h2', 'type': 'EDS', 'eds_cluster_config': {'eds_config': {'ads': {}, 'resource_api_version': 'V3'}}, %s"
-    " 'circuit_breakers': {'thresholds': [{'max_retries': 1000}]},"
+static const char speaks_h2[] =
     " 'typed_extension_protocol_options': {'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {"
     "   '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',"
-    "   'explicit_http_config': {'http2_protocol_options': {}}}}}";
+    "   'explicit_http_config': {'http2_protocol_options': {'allow_connect': true}}}},";
 
-void world_apply_endpoints(struct world *w, bool h2, unsigned hosts)
+void world_set(struct world *w, enum weir_resource_type type, const char *name, const char *json)
+{
+    if (w->plane != NULL)
+        plane_set(w->plane, type, name, json);
+    else
+        proxy_apply_one(w->proxy, type, name, json);
+}
+
+void world_set_endpoints(struct world *w, const char *name, bool h2, unsigned hosts)
 {
     char json[2048];
-    int n = snprintf(json, sizeof(json), "{'cluster_name': '%s', 'endpoints': [{'lb_endpoints': [", h2 ? "h2" : "h1");
+    int n = snprintf(json, sizeof(json), "{'cluster_name': '%s', 'endpoints': [{'lb_endpoints': [", name);
     bool first = true;
     for (unsigned i = 0; i < WORLD_HOSTS; i++) {
         if ((hosts & 1u << i) == 0) continue;
@@ -51,29 +60,28 @@ void world_apply_endpoints(struct world *w, bool h2, unsigned hosts)
         first = false;
     }
     (void)snprintf(json + n, sizeof(json) - (size_t)n, "]}]}");
-    proxy_apply_one(w->proxy, WEIR_ENDPOINTS, h2 ? "h2" : "h1", json);
+    world_set(w, WEIR_ENDPOINTS, name, json);
 }
 
-void world_apply_clusters(struct world *w, const char *more)
+void world_set_cluster(struct world *w, const char *name, bool h2, const char *endpoints, const char *more)
 {
-    char h1[2048], h2[2048];
-    (void)snprintf(h1, sizeof(h1), cluster_h1, more);
-    (void)snprintf(h2, sizeof(h2), cluster_h2, more);
-    proxy_apply(w->proxy, WEIR_CLUSTERS, (struct proxy_resource[]){{"h1", h1}, {"h2", h2}}, 2, NULL);
+    char json[2048];
+    (void)snprintf(json, sizeof(json), cluster, name, endpoints, h2 ? speaks_h2 : "", more);
+    world_set(w, WEIR_CLUSTERS, name, json);
 }
 
-void world_apply_routes(struct world *w, const char *first)
+void world_set_routes(struct world *w, const char *name, const char *first)
 {
     char json[8192];
-    (void)snprintf(json, sizeof(json), routes, first);
-    proxy_apply_one(w->proxy, WEIR_ROUTES, "routes", json);
+    (void)snprintf(json, sizeof(json), routes, name, first);
+    world_set(w, WEIR_ROUTES, name, json);
 }
 
-void world_apply_listener(struct world *w, const char *more)
+void world_set_listener(struct world *w, const char *name, uint8_t host, const char *table, const char *more)
 {
     char json[4096];
-    (void)snprintf(json, sizeof(json), listener, more);
-    proxy_apply_one(w->proxy, WEIR_LISTENERS, "in", json);
+    (void)snprintf(json, sizeof(json), listener, name, host, table, more);
+    world_set(w, WEIR_LISTENERS, name, json);
 }
 
 void world_init(struct world *w, uint64_t seed, const struct traffic_options *o, uint32_t exchanges)
@@ -84,11 +92,14 @@ void world_init(struct world *w, uint64_t seed, const struct traffic_options *o,
     w->sim->network.window_bytes = 4096 << weir_random_below(random, 6);
     if (weir_random_below(random, 2) == 0) w->sim->network.piece_max = 1 + weir_random_below(random, 5000);
     w->proxy = proxy_create(w->sim, 1 + (uint32_t)weir_random_below(random, 2));
-    world_apply_clusters(w, "");
-    world_apply_endpoints(w, false, 7);
-    world_apply_endpoints(w, true, 7);
-    world_apply_routes(w, "");
-    world_apply_listener(w, "");
+    if (o->plane) w->plane = plane_create(w->proxy, weir_random_below(random, 2) == 0);
+    world_set_cluster(w, "h1", false, "h1", "");
+    world_set_cluster(w, "h2", true, "h2", "");
+    world_set_endpoints(w, "h1", false, 7);
+    world_set_endpoints(w, "h2", true, 7);
+    world_set_routes(w, "routes", "");
+    world_set_listener(w, "in", 1, "routes", "");
+    sim_pass(w->sim, o->plane ? 200 * SIM_MS : 0);
     proxy_start(w->proxy);
     sim_pass(w->sim, SIM_MS);
     proxy_open_port(w->proxy, "in", sim_address(1, 80));
@@ -122,7 +133,9 @@ uint64_t world_end(struct world *w)
 {
     world_settle(w);
     uint64_t trace = w->sim->trace;
+    if (w->plane != NULL) sim_pass(w->sim, S); /* what is under way arrives */
     traffic_deinit(&w->traffic, w->seed);
+    if (w->plane != NULL) plane_destroy(w->plane);
     proxy_destroy(w->proxy);
     return trace;
 }

@@ -3,6 +3,7 @@
 #ifndef TEST_SIM_SUPPORT_WORLD_H
 #define TEST_SIM_SUPPORT_WORLD_H
 
+#include "test/sim/support/plane.h"
 #include "test/sim/support/traffic.h"
 
 #define WORLD_HOSTS 3u /* of each protocol: 10.0.0.10.. speak HTTP/1, 10.0.0.20.. HTTP/2 */
@@ -12,6 +13,7 @@ struct world {
     uint64_t seed;
     struct sim *sim;
     struct proxy *proxy;
+    struct plane *plane; /* NULL: configuration is there at once and stays */
     struct traffic traffic;
 };
 
@@ -23,10 +25,14 @@ void world_settle(struct world *w);
 /* The same, then everything ends and nothing is left. The hash of all that happened. */
 uint64_t world_end(struct world *w);
 
-/* Configuration with its changeable parts. */
-void world_apply_endpoints(struct world *w, bool h2, unsigned hosts); /* a bit for each host */
-void world_apply_clusters(struct world *w, const char *more);          /* fields of both, in JSON, ending with a comma; or "" */
-void world_apply_routes(struct world *w, const char *first);           /* routes that come before all others, ending with a comma; or "" */
-void world_apply_listener(struct world *w, const char *more);          /* fields of the connection manager, as above */
+/* Configuration, by way of the control plane where there is one. `more` and `first` end with a comma, or are empty. */
+void world_set(struct world *w, enum weir_resource_type type, const char *name, const char *json);
+void world_set_endpoints(struct world *w, const char *name, bool h2, unsigned hosts); /* a bit for each host */
+/* endpoints: the name of their set; more: fields of the cluster in JSON. */
+void world_set_cluster(struct world *w, const char *name, bool h2, const char *endpoints, const char *more);
+/* first: routes that come before all others. */
+void world_set_routes(struct world *w, const char *name, const char *first);
+/* At 10.0.0.HOST:80; more: fields of the connection manager. */
+void world_set_listener(struct world *w, const char *name, uint8_t host, const char *table, const char *more);
 
 #endif
