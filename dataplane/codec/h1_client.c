@@ -128,7 +128,7 @@ static bool finish(struct weir_h1 *h)
     }
     if (x->reading != WEIR_H1_READ_DONE)
         return false;
-    if (h->eof && !x->out_done)
+    if (h->eof && !x->out_done && x->in.body != WEIR_H1_BODY_TUNNEL)
         return cut(h, WEIR_RESET_CONNECTION, WEIR_STR("")), true;
     if (!x->out_done || !weir_buffer_empty(&x->out))
         return false;

@@ -74,6 +74,7 @@ static void request_ended(struct weir_router *r)
 {
     r->request_ended_ns = r->worker->now_ns;
     weir_router_times_request_ended(r);
+    if (r->response_over) weir_router_response_complete(r);
 }
 
 static enum weir_verdict on_request_headers(struct weir_stream *s, struct weir_filter *f, bool end)

@@ -85,6 +85,7 @@ struct weir_router {
     bool keep;            /* body keeps everything, for retries; else only what the attempt has not got yet */
     bool upgrade, raw;    /* an upgrade or CONNECT; CONNECT that is ended here */
     bool accepted;        /* ... and the upstream has accepted */
+    bool response_over;   /* of a tunnel: the request's direction goes on */
     bool request_unwanted; /* the upstream has refused the upgrade */
     bool host_rewritten;   /* auto_host_rewrite has been there */
     bool request_paused, attempt_blocked, downstream_blocked;
@@ -120,6 +121,8 @@ void weir_router_end(struct weir_router *r);
 void weir_router_try(struct weir_router *r);
 /* Lets go of the attempt; its times and bytes stay in the request. */
 void weir_router_drop_attempt(struct weir_router *r);
+/* The response is whole, in a tunnel both directions are. */
+void weir_router_response_complete(struct weir_router *r);
 /* Counts a response status of the cluster; `host`: who gave it, NULL: nobody. */
 void weir_router_charge(struct weir_router *r, uint32_t status, struct weir_cluster_host *host);
 /* The same for the present attempt, which failed or ran out of time. */

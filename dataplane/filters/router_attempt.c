@@ -254,9 +254,13 @@ static uint32_t status_of(const struct weir_headers *h)
 }
 
 /* The response has been passed on to its end. */
-static void response_complete(struct weir_router *r)
+void weir_router_response_complete(struct weir_router *r)
 {
     if (r->over) return;
+    if (r->upgrade && r->accepted && r->request_ended_ns == 0) {
+        r->response_over = true; /* a tunnel: the other direction goes on */
+        return;
+    }
     if (r->grpc_undecided) note_success(r, false);
     if (r->request_ended_ns != 0 && !r->request->health_check) {
         uint64_t ms = (r->worker->now_ns - r->request_ended_ns) / 1000000u;
@@ -320,6 +324,7 @@ static bool upgrade_accepted(const struct weir_router *r, uint32_t status)
 static void settle_upgrade(struct weir_router *r, uint32_t status)
 {
     r->accepted = upgrade_accepted(r, status);
+    if (r->accepted && r->attempt != NULL) r->attempt->tunnel = true;
     if (r->accepted) return;
     r->request_unwanted = true;
     weir_buffer_deinit(&r->body);
@@ -367,7 +372,7 @@ static void on_headers(void *ctx, struct weir_attempt *a, struct weir_headers *h
     add_headers(r, h);
     weir_stream_respond_headers(r->stream, h, end);
     if (end) {
-        response_complete(r);
+        weir_router_response_complete(r);
     } else if (r->upgrade) {
         weir_router_send_body(r);
     }
@@ -390,7 +395,7 @@ static void on_data(void *ctx, struct weir_attempt *a, struct weir_buffer *data,
     if (r->over) return;
     weir_router_times_activity(r);
     weir_stream_respond_data(r->stream, data, end);
-    if (end) response_complete(r);
+    if (end) weir_router_response_complete(r);
 }
 
 static void on_trailers(void *ctx, struct weir_attempt *a, struct weir_headers *h)
@@ -401,7 +406,7 @@ static void on_trailers(void *ctx, struct weir_attempt *a, struct weir_headers *
     if (r->over) return;
     if (r->grpc_undecided) note_success(r, grpc_outcome(h, &outcome) && !is_5xx(outcome));
     weir_stream_respond_trailers(r->stream, h);
-    response_complete(r);
+    weir_router_response_complete(r);
 }
 
 static void on_ready(void *ctx, struct weir_attempt *a)

@@ -181,9 +181,8 @@ void weir_http_connection_response_begins(struct weir_http_connection *c, struct
     }
     if (s->request_ended || s->response_headers == NULL) return;
     /* Of a request whose rest is not here yet nobody knows where the next one starts. */
-    bool tunnel = s->upgrade && (s->request.status == 101 || (s->connect && s->request.status / 100 == 2));
     count(c, WEIR_HTTP_RQ_RESPONSE_BEFORE_RQ_COMPLETE);
-    if (tunnel) return;
+    if (weir_stream_is_tunnel(s)) return;
     weir_http_connection_last_message(c);
 }
 void weir_http_connection_stream_gone(struct weir_http_connection *c, struct weir_stream *s)

@@ -134,11 +134,16 @@ void weir_stream_abandon(struct weir_stream *s, enum weir_reset reason, struct w
     weir_worker_undefer(&s->settle);
     destroy(s);
 }
+bool weir_stream_is_tunnel(const struct weir_stream *s)
+{
+    return s->upgrade && (s->request.status == 101 || (s->connect && s->request.status / 100 == 2));
+}
 static void response_done(struct weir_stream *s)
 {
     s->response_ended = true;
-    s->terminal_over = true;
     s->request.last_downstream_tx_ns = s->worker->now_ns;
+    if (weir_stream_is_tunnel(s) && !s->request_ended && !s->terminal_over) return; /* each direction ends by itself */
+    s->terminal_over = true;
     if (s->request_ended) return; /* the codec says when all has left */
     weir_stream_count(s, WEIR_HTTP_RQ_RX_RESET);
     reset_codec(s, WEIR_RESET_NONE);

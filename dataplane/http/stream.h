@@ -88,6 +88,8 @@ void weir_stream_update_blocked(struct weir_stream *s);
 
 /* Answers for the connection manager itself: as weir_stream_reply, and the terminal filter is told to give up. */
 void weir_stream_reply_self(struct weir_stream *s, const struct weir_local_reply *reply);
+/* An upgrade or CONNECT that has been accepted. */
+bool weir_stream_is_tunnel(const struct weir_stream *s);
 void weir_stream_end_with_reset(struct weir_stream *s, enum weir_reset reason, struct weir_str details, uint64_t flags);
 /* http/local_reply.c: builds the answer and sends it through the filters. */
 void weir_local_reply_send(struct weir_stream *s, const struct weir_local_reply *reply);

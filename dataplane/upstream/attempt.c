@@ -258,8 +258,12 @@ void weir_attempt_cancel(struct weir_attempt *a)
         struct weir_codec_stream *s = a->stream;
         stream_forget(a);
         a->connection = NULL;
-        weir_codec_stream_reset(s, WEIR_RESET_LOCAL);
-        weir_upstream_connection_done(c, WEIR_RESET_LOCAL);
+        if (a->tunnel && a->request_ended && a->response_ended && !a->trailers_sent) {
+            weir_upstream_connection_orphan(c, s);
+        } else {
+            weir_codec_stream_reset(s, WEIR_RESET_LOCAL);
+            weir_upstream_connection_done(c, WEIR_RESET_LOCAL);
+        }
     }
     struct weir_cluster_host *host = a->host;
     a->host = NULL;

@@ -43,6 +43,7 @@ struct weir_attempt {
     struct weir_codec_stream *stream;
     uint32_t priority;
     bool request_ended, response_ended, trailers_sent, raw;
+    bool tunnel; /* set by the owner: the upstream has accepted an upgrade or CONNECT. What was sent through it leaves, even after cancel */
     /* For %...% and stats; copied into struct weir_request by the owner. */
     enum weir_protocol protocol;
     uint64_t start_ns, connected_ns, first_tx_ns, last_tx_ns, first_rx_ns, last_rx_ns;

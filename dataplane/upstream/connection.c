@@ -554,7 +554,7 @@ static void timer_due(struct weir_timer *t)
         weir_upstream_connection_drain(c);
         return;
     }
-    if (config->idle_timeout_ms > 0 && is_done(c) && now - c->idle_since_ms >= config->idle_timeout_ms) {
+    if (config->idle_timeout_ms > 0 && c->streams == 0 && now - c->idle_since_ms >= config->idle_timeout_ms) {
         count(c, WEIR_CS_upstream_cx_idle_timeout);
         weir_upstream_connection_drain(c);
         return;

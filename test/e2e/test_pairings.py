@@ -287,6 +287,44 @@ def test_connect_is_passed_on(proxy, make_upstream):
     assert (request.method, request.target, request.get("host")) == ("CONNECT", "a.test:443", "a.test:443")
 
 
+def half_closing_upstream(make_upstream, size):
+    """Accepts, says its all and half-closes at once; then reads what the client still has to say."""
+    def handler(request, connection):
+        connection.send(b"HTTP/1.1 200 OK\r\n\r\nall")
+        connection.sock.shutdown(socket.SHUT_WR)
+        request.body = connection.read_exactly(size)
+        connection.keep = False
+        request.complete = True
+    return make_upstream(handler)
+
+
+def test_connect_goes_on_when_the_upstream_ends_first(proxy, make_upstream):
+    sent = b"x" * 3_000_000
+    upstream = half_closing_upstream(make_upstream, len(sent))
+    port = proxy(upstream.port, hcm=CONNECT, match={"connect_matcher": {}})
+    with http1.Client(port) as client:
+        client.send_request("CONNECT", "a.test:443", host="a.test:443")
+        assert client.read_response_head().status == 200
+        assert client.read_to_end() == b"all"
+        client.send(sent)
+        client.sock.shutdown(socket.SHUT_WR)
+    wait_until(lambda: upstream.requests and upstream.requests[0].complete, "the rest of what went through the tunnel")
+    assert upstream.requests[0].body == sent
+
+
+def test_connect_from_http2_goes_on_when_the_upstream_ends_first(proxy, make_upstream):
+    sent = b"x" * 1_000_000
+    upstream = half_closing_upstream(make_upstream, len(sent))
+    port = proxy(upstream.port, hcm=CONNECT, match={"connect_matcher": {}})
+    with h2peer.Client(port) as client:
+        stream = client.open("CONNECT", None, end=False, scheme=None, authority="a.test:443")
+        stream.wait_headers()
+        assert stream.read_all() == b"all"
+        stream.send(sent, end=True)
+        wait_until(lambda: upstream.requests and upstream.requests[0].complete, "the rest of what went through the tunnel")
+    assert upstream.requests[0].body == sent
+
+
 def test_connect_from_http2_to_http1(proxy, make_upstream):
     upstream = tunnel_upstream(make_upstream)
     port = proxy(upstream.port, hcm=CONNECT, match={"connect_matcher": {}})

@@ -397,6 +397,22 @@ static void test_upgrade(void **state)
     assert_true(h->draining);
 }
 
+static void test_a_tunnel_goes_on_when_its_far_end_has_said_all(void **state)
+{
+    struct h1_harness *h = *state;
+    upgrade(h);
+    h1_pull(h);
+    h1_clear(h);
+    h1_feed_text(h, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhi");
+    h1_feed_eof(h);
+    h1_assert_log(h, "headers :status=101 upgrade=websocket\ndata hi end\n");
+    h1_send_bytes(h, "bye", true);
+    h1_pull(h);
+    h1_assert_wire(h, "bye");
+    assert_true(h->write_end);
+    h1_assert_log(h, "headers :status=101 upgrade=websocket\ndata hi end\nclosed 0\n");
+}
+
 static void test_refused_upgrade(void **state)
 {
     struct h1_harness *h = *state;
@@ -465,6 +481,7 @@ int main(void)
         T(test_request_trailers),
         T(test_paused_response_waits),
         T(test_upgrade),
+        T(test_a_tunnel_goes_on_when_its_far_end_has_said_all),
         T(test_refused_upgrade),
         T(test_connect),
         T(test_connect_accepted),
