@@ -58,6 +58,21 @@ static void call_gone(struct call *c)
     c->client->traffic->live_clients--;
 }
 
+static void send_request_piece(struct call *c);
+/* Both directions at once, if it was accepted. */
+static void begin_tunnel(struct call *c)
+{
+    struct exchange *x = c->exchange;
+    if (x->status == x->plan.status) {
+        send_request_piece(c);
+        return;
+    }
+    struct weir_buffer none;
+    weir_buffer_init(&none);
+    c->sent = true;
+    weir_codec_stream_send_data(c->s, &none, true);
+}
+
 static void call_on_headers(void *ctx, struct weir_headers *h, bool end)
 {
     struct call *c = ctx;
@@ -70,6 +85,7 @@ static void call_on_headers(void *ctx, struct weir_headers *h, bool end)
     if (own != NULL && (!weir_str_u64(own->value, &id) || id != x->id)) x->foreign = true;
     if (own == NULL) x->received = UINT64_MAX; /* of the proxy's own making: its body is not the plan's */
     x->ended |= end;
+    if (x->plan.tunnel != TUNNEL_NONE && !end) begin_tunnel(c);
 }
 
 static void on_unpause(struct sim *s, void *ctx)
@@ -172,7 +188,7 @@ static void on_request_piece(struct sim *s, void *ctx)
     struct call *c = ctx;
     c->pending--;
     /* An answer that came whole makes the rest of the request pointless. */
-    if (c->s != NULL && !c->sent && !c->exchange->ended)
+    if (c->s != NULL && !c->sent && (!c->exchange->ended || c->exchange->plan.tunnel != TUNNEL_NONE))
         send_request_piece(c);
     else
         call_release(c);
@@ -205,9 +221,12 @@ static void call_send(struct call *c)
     static const char *const ways[] = {"plain", "retry", "short", "fading"};
     struct weir_headers *h = headers_new(c->arena);
     weir_headers_add(h, WEIR_H_METHOD, weir_str_of(p->method));
-    weir_headers_add(h, WEIR_H_SCHEME, WEIR_STR("http"));
-    weir_headers_add(h, WEIR_H_AUTHORITY, WEIR_STR("sim.test"));
-    weir_headers_add(h, WEIR_H_PATH, weir_arena_printf(c->arena, "/%s/%s/%u", p->upstream_h2 ? "h2" : "h1", ways[p->way], x->id));
+    if (p->tunnel != TUNNEL_CONNECT) weir_headers_add(h, WEIR_H_SCHEME, WEIR_STR("http"));
+    weir_headers_add(h, WEIR_H_AUTHORITY, p->tunnel == TUNNEL_CONNECT ? WEIR_STR("sim.test:443") : WEIR_STR("sim.test"));
+    if (p->tunnel != TUNNEL_CONNECT)
+        weir_headers_add(h, WEIR_H_PATH, weir_arena_printf(c->arena, "/%s/%s/%u", p->upstream_h2 ? "h2" : "h1", ways[p->way], x->id));
+    if (p->tunnel == TUNNEL_CONNECT) weir_headers_add_name(h, WEIR_STR("x-up"), p->upstream_h2 ? WEIR_STR("h2") : WEIR_STR("h1"));
+    if (p->tunnel == TUNNEL_WEBSOCKET) weir_headers_add(h, WEIR_H_UPGRADE, WEIR_STR("websocket"));
     weir_headers_add_name(h, WEIR_STR("x-id"), number(c->arena, x->id));
     bool body = p->request_bytes != 0;
     if (body && p->request_length) weir_headers_add(h, WEIR_H_CONTENT_LENGTH, number(c->arena, p->request_bytes));
@@ -222,6 +241,11 @@ static void call_send(struct call *c)
     x->started = true;
     x->sends++;
     c->client->traffic->live_clients++;
+    if (p->tunnel != TUNNEL_NONE) {
+        c->peer->tunnel = true;
+        assert_int_equal(weir_codec_stream_send_headers(c->s, h, false), WEIR_OK);
+        return;
+    }
     assert_int_equal(weir_codec_stream_send_headers(c->s, h, !body), WEIR_OK);
     c->sent = !body;
     if (body) send_request_piece(c);

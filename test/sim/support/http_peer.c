@@ -148,7 +148,7 @@ static void on_read(void *owner, struct weir_slice bytes)
 static void on_eof(void *owner)
 {
     struct http_peer *p = owner;
-    if (p->server) {
+    if (p->server && !p->tunnel) {
         /* weir never half-closes a connection to an upstream: it has given it up. */
         http_peer_break(p, false);
         return;

@@ -14,6 +14,7 @@ struct http_peer {
     struct weir_dead dead;
     bool h2, server;
     bool connected, output_wanted, write_end, broken, eof, last, leaving;
+    bool tunnel;   /* a stream of it is one: the proxy may end its direction alone */
     bool vanished; /* http_peer_break() was called */
     /* Server: a request begins. */
     void (*on_stream)(struct http_peer *p, struct weir_codec_stream *s);

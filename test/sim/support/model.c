@@ -28,20 +28,23 @@ static const char *judge(const struct exchange *x)
     if (x->request_wrong) return "the upstream got another request than was sent";
     if (own && x->received > p->response_bytes && x->status != 503) return "more bytes than were sent";
     bool whole = x->ended && !x->reset;
-    if (whole && own && x->status == p->status && x->received != p->response_bytes) return "an answer that was cut passes for whole";
+    /* Others' broken connections may have taken it along, on HTTP/2 without the upstream knowing. */
+    bool disturbed = x->collateral != 0 || (p->upstream_h2 && (x->after_break || x->traffic->breaks != x->breaks_at_start)) || x->traffic->options.moved;
+    /* The end of an HTTP/1 tunnel says nothing of how it ended. */
+    bool blunt = p->tunnel != TUNNEL_NONE && !(x->client_h2 && p->upstream_h2) && (p->fault == FAULT_CUT || disturbed);
+    if (whole && own && !blunt && x->status == p->status && x->received != p->response_bytes) return "an answer that was cut passes for whole";
     if (p->client_fault != CLIENT_FINE || x->vanished) return NULL;
 
     bool good = whole && own && x->status == p->status && x->received == p->response_bytes;
+    if (good && p->tunnel != TUNNEL_NONE && !x->request_seen_whole && !disturbed) return "what went through the tunnel to the upstream was lost";
     if (good && p->response_trailers && p->upstream_h2 && x->client_h2 && !x->trailers) return "trailers were lost";
     if (good) return NULL;
     if (p->way == WAY_FADING && x->attempts == 0 && may_be_absent(x))
         return whole && !own && (x->status == 503 || x->status == 404) ? NULL : "neither an answer nor word that there is no cluster";
     uint32_t fails = p->fault == FAULT_NONE ? 0 : p->fails;
-    /* Others' broken connections may have taken it along, on HTTP/2 without the upstream knowing. */
-    bool disturbed = x->collateral != 0 || (p->upstream_h2 && (x->after_break || x->traffic->breaks != x->breaks_at_start)) || x->traffic->options.moved;
     if (p->way == WAY_SHORT && x->end_ns - x->start_ns >= 500 * (uint64_t)SIM_MS && (x->status == 504 || x->reset)) return NULL;
     if (fails == 0 && !disturbed) return "was lost though nothing went wrong";
-    if (p->fault == FAULT_CUT && fails != 0) return x->reset || !whole || x->status >= 500 ? NULL : "a cut answer passes for whole";
+    if (p->fault == FAULT_CUT && fails != 0) return x->reset || blunt || !whole || x->status >= 500 ? NULL : "a cut answer passes for whole";
     if (p->fault == FAULT_SILENT && fails != 0) return x->status == 504 || disturbed ? NULL : "no 504 for a silent upstream";
     if (p->way == WAY_RETRY && !disturbed) return "was lost though a retry was allowed";
     if (disturbed) return NULL;
@@ -51,10 +54,11 @@ static const char *judge(const struct exchange *x)
 void print_exchange(const struct exchange *x)
 {
     static const char *const ways[] = {"plain", "retry", "short", "fading"}, *const client_faults[] = {"", ", client cancels", ", client vanishes"};
+    static const char *const tunnels[] = {"request", "websocket", "connect"};
     const struct plan *p = &x->plan;
-    print_error("  HTTP/%d to HTTP/%d %s, %s %u bytes in %u, answer %u with %u bytes in %u, fault %s x%u%s at %.1f%s%s\n"
+    print_error("  HTTP/%d to HTTP/%d %s %s, %s %u bytes in %u, answer %u with %u bytes in %u, fault %s x%u%s at %.1f%s%s\n"
                 "  attempts %u, collateral %u, sends %u; the client saw status %u, %lld bytes%s%s, from %.1f to %.1f ms\n",
-                x->client_h2 ? 2 : 1, p->upstream_h2 ? 2 : 1, ways[p->way], p->method, p->request_bytes, p->request_pieces, p->status,
+                x->client_h2 ? 2 : 1, p->upstream_h2 ? 2 : 1, ways[p->way], tunnels[p->tunnel], p->method, p->request_bytes, p->request_pieces, p->status,
                 p->response_bytes, p->response_pieces, fault_names[p->fault], p->fails, client_faults[p->client_fault],
                 (double)p->client_fault_ns / SIM_MS, p->early ? ", early" : "", p->slow ? ", slow" : "", x->attempts, x->collateral,
                 x->sends, x->status, (long long)x->received, x->ended ? ", end" : "", x->reset ? ", reset" : "",

@@ -29,6 +29,18 @@ static void plan_faults(struct plan *p, struct weir_random *r, const struct traf
     }
 }
 
+static void plan_tunnel(struct plan *p, struct weir_random *r, const struct traffic_options *o)
+{
+    bool connect = chance(r, 50);
+    p->tunnel = connect ? TUNNEL_CONNECT : TUNNEL_WEBSOCKET;
+    p->way = WAY_PLAIN;
+    p->method = connect ? "CONNECT" : "GET";
+    p->status = connect ? 200 : 101;
+    p->request_bytes = body_bytes(r, o->body_max);
+    p->request_length = p->response_length = p->request_trailers = p->response_trailers = p->early = p->slow = false;
+    if (p->fault == FAULT_SILENT) p->fault = FAULT_RESET; /* a request that goes on has no timeout but the idle one */
+}
+
 void plan_make(struct plan *p, struct weir_random *r, const struct traffic_options *o)
 {
     static const uint32_t statuses[] = {200, 200, 200, 201, 404, 299};
@@ -48,6 +60,7 @@ void plan_make(struct plan *p, struct weir_random *r, const struct traffic_optio
     p->slow = chance(r, 20);
     p->early = chance(r, 5);
     plan_faults(p, r, o);
+    if (o->tunnels && chance(r, 50)) plan_tunnel(p, r, o);
     if (o->fading && chance(r, 30)) p->way = WAY_FADING;
     if (p->fault != FAULT_CUT) return;
     /* There must be something to cut off. */

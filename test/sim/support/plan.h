@@ -15,6 +15,7 @@ enum fault {
     FAULT_CUT,    /* after the head and a part of the body */
     FAULT_SILENT, /* no answer ever */
 };
+enum tunnel { TUNNEL_NONE, TUNNEL_WEBSOCKET, TUNNEL_CONNECT }; /* bodies are what goes through it, both ways at once */
 enum client_fault { CLIENT_FINE, CLIENT_CANCELS, CLIENT_VANISHES };
 /* No retries; three; a timeout of half a second; to a cluster that is not always there. */
 enum way { WAY_PLAIN, WAY_RETRY, WAY_SHORT, WAY_FADING };
@@ -22,6 +23,7 @@ enum way { WAY_PLAIN, WAY_RETRY, WAY_SHORT, WAY_FADING };
 struct plan {
     enum way way;
     bool upstream_h2; /* which cluster */
+    enum tunnel tunnel;
     const char *method;
     uint32_t request_bytes, request_pieces, response_bytes, response_pieces;
     uint64_t request_gap_ns, response_gap_ns, think_ns; /* between pieces; before the head */
@@ -42,6 +44,7 @@ struct traffic_options {
     bool moved; /* hosts come and go: a connection may end under a request that is on its way to it */
     bool plane; /* configuration comes from a control plane (plane.h) and may change */
     bool fading;
+    bool tunnels; /* half of the exchanges */
     uint32_t body_max;
 };
 

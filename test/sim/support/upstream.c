@@ -56,6 +56,7 @@ static void serve_reset(struct serve *v, enum weir_reset reason)
 /* The answer is whole and the request is not. An HTTP/1 upstream that did not announce the end of the connection reads on. */
 static void not_wanted(struct serve *v)
 {
+    if (v->exchange->plan.tunnel != TUNNEL_NONE && v->exchange->answered) return; /* the other direction goes on */
     if (!v->ended && v->s != NULL && v->connection->peer->h2) serve_reset(v, WEIR_RESET_NONE);
 }
 
@@ -177,7 +178,9 @@ static void request_ended(struct serve *v)
     struct exchange *x = v->exchange;
     v->ended = true;
     x->request_seen_whole = true;
-    if (v->received != x->plan.request_bytes) x->request_wrong = true;
+    /* A tunnel's end may be that of its client. */
+    bool cut = x->plan.tunnel != TUNNEL_NONE && (x->plan.client_fault != CLIENT_FINE || x->vanished);
+    if (cut ? v->received > x->plan.request_bytes : v->received != x->plan.request_bytes) x->request_wrong = true;
     answer_later(v);
 }
 
@@ -197,6 +200,10 @@ static void serve_on_headers(void *ctx, struct weir_headers *h, bool end)
     if (v->connection->upstream->h2 != p->upstream_h2) v->exchange->request_wrong = true;
     v->sender = (struct sender){.bytes = p->response_bytes, .pieces = p->response_pieces};
     t->live_serves++;
+    if (p->tunnel != TUNNEL_NONE) {
+        v->connection->peer->tunnel = true;
+        answer_later(v);
+    }
     sim_note(t->sim, "attempt", id, v->connection->peer->t->id);
     if (p->early) answer_later(v);
     if (end) request_ended(v);

@@ -14,6 +14,7 @@ static const char listener[] =
     " 'filter_chains': [{'filters': [{'name': 'hcm', 'typed_config': {"
     "  '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',"
     "  'stat_prefix': 'in', 'rds': {'route_config_name': '%s', 'config_source': {'ads': {}, 'resource_api_version': 'V3'}}, %s"
+    "  'upgrade_configs': [{'upgrade_type': 'websocket'}, {'upgrade_type': 'CONNECT'}], 'http2_protocol_options': {'allow_connect': true},"
     "  'http_filters': [{'name': 'router', 'typed_config': {"
     "    '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router'}}]}}]}]}";
 
@@ -27,6 +28,8 @@ static const char routes[] =
     "   'retry_on': 'connect-failure,refused-stream,reset,5xx', 'num_retries': 3}}},"
     " {'match': {'prefix': '/h2/retry/'}, 'route': {'cluster': 'h2', 'retry_policy': {"
     "   'retry_on': 'connect-failure,refused-stream,reset,5xx', 'num_retries': 3}}},"
+    " {'match': {'connect_matcher': {}, 'headers': [{'name': 'x-up', 'string_match': {'exact': 'h1'}}]}, 'route': {'cluster': 'h1'}},"
+    " {'match': {'connect_matcher': {}, 'headers': [{'name': 'x-up', 'string_match': {'exact': 'h2'}}]}, 'route': {'cluster': 'h2'}},"
     " {'match': {'prefix': '/h1/fading/'}, 'route': {'cluster': 'fading1'}},"
     " {'match': {'prefix': '/h2/fading/'}, 'route': {'cluster': 'fading2'}}]}]}";
 
@@ -125,6 +128,7 @@ uint64_t world_add_clients(struct world *w, uint32_t exchanges)
 void world_settle(struct world *w)
 {
     bool done = sim_run(w->sim, traffic_done, &w->traffic, 120 * S);
+    sim_pass(w->sim, S); /* what is still on its way arrives */
     traffic_check(&w->traffic, w->seed);
     if (!done) fail_msg("seed %llu: not all has ended", (unsigned long long)w->seed);
 }
