@@ -26,6 +26,7 @@ struct weir_runtime {
     uint32_t layer_count;
     struct weir_str *layer_names;
     struct weir_map entries;
+    struct weir_map groups; /* what stands before a key's first dot → an entry */
 };
 
 static void map_free(void *ctx)
@@ -41,6 +42,7 @@ struct weir_runtime *weir_runtime_create(const struct weir_str *layer_names, uin
     for (uint32_t i = 0; i < layer_count; i++)
         r->layer_names[i] = weir_arena_str(&r->resource.arena, layer_names[i]);
     weir_arena_on_destroy(&r->resource.arena, map_free, &r->entries);
+    weir_arena_on_destroy(&r->resource.arena, map_free, &r->groups);
     return r;
 }
 
@@ -91,6 +93,8 @@ void weir_runtime_set(struct weir_runtime *r, uint32_t layer, struct weir_str ke
         e->key = weir_arena_str(&r->resource.arena, key);
         e->layers = WEIR_NEW(&r->resource.arena, struct weir_str, r->layer_count);
         (void)weir_map_set(&r->entries, e->key, e);
+        const char *dot = memchr(e->key.p, '.', e->key.n);
+        if (dot != NULL) (void)weir_map_set(&r->groups, (struct weir_str){e->key.p, (size_t)(dot - e->key.p)}, e);
     }
     e->layers[layer] = value.p != NULL ? weir_arena_str(&r->resource.arena, value) : value;
     e->final = (struct weir_str){NULL, 0};
@@ -147,6 +151,11 @@ static const struct entry *find(const struct weir_runtime *r, struct weir_str ke
 {
     const struct entry *e = r != NULL ? weir_map_get(&r->entries, key) : NULL;
     return e != NULL && e->final.p != NULL ? e : NULL;
+}
+
+bool weir_runtime_has_group(const struct weir_runtime *r, struct weir_str group)
+{
+    return r != NULL && weir_map_get(&r->groups, group) != NULL;
 }
 
 struct weir_str weir_runtime_get(const struct weir_runtime *r, struct weir_str key)

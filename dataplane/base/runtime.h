@@ -25,6 +25,8 @@ bool weir_runtime_next(const struct weir_runtime *r, size_t *at, struct weir_str
 /* Raw text of a key after layering, p NULL when not set. */
 struct weir_str weir_runtime_get(const struct weir_runtime *r, struct weir_str key);
 uint64_t weir_runtime_u64(const struct weir_runtime *r, struct weir_str key, uint64_t otherwise);
+/* Whether any key begins with `group` and a dot. */
+bool weir_runtime_has_group(const struct weir_runtime *r, struct weir_str group);
 double weir_runtime_double(const struct weir_runtime *r, struct weir_str key, double otherwise);
 bool weir_runtime_bool(const struct weir_runtime *r, struct weir_str key, bool otherwise);
 

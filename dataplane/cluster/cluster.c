@@ -8,6 +8,7 @@
 #include "dataplane/cluster/lb.h"
 #include "dataplane/cluster/original_dst.h"
 #include "dataplane/cluster/outlier.h"
+#include "dataplane/cluster/overrides.h"
 #include "dataplane/cluster/shared.h"
 
 /* ---- references ---- */
@@ -23,6 +24,7 @@ static void cluster_free(struct weir_cluster *c)
     assert(c->removed);
     weir_lb_destroy(c->lb);
     free(c->by_slot);
+    free(c->overrides);
     weir_pin_release(c->endpoints);
     weir_pin_release(c->pin);
     weir_host_set_release(c->hosts);
@@ -115,10 +117,27 @@ static void hosts_sync(struct weir_cluster *c)
     c->lb = NULL;
 }
 
+static void overrides_read(struct weir_cluster *c)
+{
+    free(c->overrides);
+    c->overrides = weir_cluster_overrides_create(c->config, c->worker->snapshot.runtime);
+    c->limits = c->overrides != NULL ? c->overrides->limits : c->config->limits;
+    c->outlier = c->overrides != NULL ? &c->overrides->outlier : &c->config->outlier;
+}
+
 void weir_cluster_inflate(struct weir_cluster *c)
 {
+    overrides_read(c);
     c->stats = weir_stats_shard(c->config->stats, c->worker->index);
     hosts_sync(c);
+}
+
+void weir_clusters_runtime_changed(struct weir_worker *w)
+{
+    for (uint32_t i = 0; i < w->snapshot.cluster_capacity; i++) {
+        struct weir_cluster *c = w->snapshot.clusters[i];
+        if (c != NULL && c->stats != NULL) overrides_read(c);
+    }
 }
 
 /* ---- installing ---- */
@@ -251,8 +270,7 @@ int weir_cluster_drop_overload(struct weir_cluster *c)
 
 void weir_cluster_report(struct weir_cluster *c, struct weir_host *host, enum weir_outlier_result result, uint32_t status)
 {
-    const struct weir_outlier_config *o = &c->config->outlier;
-    if (!o->enabled) return;
-    uint32_t signals = weir_outlier_count(o, &host->counts, result, status);
+    if (!c->config->outlier.enabled) return;
+    uint32_t signals = weir_outlier_count(c->outlier, &host->counts, result, status);
     if (signals != 0) weir_cluster_shared_signal(c->shared, host, signals);
 }

@@ -19,6 +19,9 @@
 struct weir_cluster_config; /* cluster/config.h: starts with struct weir_resource */
 struct weir_endpoints;      /* cluster/endpoints.h: starts with struct weir_resource */
 struct weir_cluster_shared; /* cluster/shared.h */
+struct weir_breaker_limits;    /* cluster/config.h */
+struct weir_outlier_config;
+struct weir_cluster_overrides; /* cluster/overrides.h */
 struct weir_host_set;       /* cluster/host_set.h */
 struct weir_host;           /* cluster/host.h: shared by all workers, counted atomically, atomics for health and load */
 struct weir_lb;             /* cluster/lb.h */
@@ -49,6 +52,9 @@ struct weir_cluster {
     uint32_t refs; /* streams, hosts, tunnels; the snapshot counts as one */
     bool removed;  /* no longer in the snapshot: no new requests, ends with its last reference */
     /* Made at first use. */
+    const struct weir_breaker_limits *limits;  /* [2], by routing priority: the configuration's, or what the runtime makes of them */
+    const struct weir_outlier_config *outlier; /* the same */
+    struct weir_cluster_overrides *overrides;  /* NULL: the runtime has nothing to say */
     struct weir_stats_shard *stats;     /* cluster.NAME.*, enum in cluster/cluster_stats.h */
     struct weir_pin *endpoints;         /* of the host set; NULL: none */
     struct weir_cluster_host **by_slot; /* host_capacity; by weir_host.slot; NULL: none */
@@ -58,6 +64,8 @@ struct weir_cluster {
     struct weir_original_dst *original_dst; /* cluster/original_dst.h; NULL: of another type, or not used yet */
 };
 void weir_cluster_inflate(struct weir_cluster *c);
+/* The worker's runtime is another one now: limits and outlier detection of its clusters follow. */
+void weir_clusters_runtime_changed(struct weir_worker *w);
 /* Before anything else is asked of a cluster that was found in the snapshot. */
 static inline struct weir_cluster *weir_cluster_use(struct weir_cluster *c)
 {

@@ -71,9 +71,31 @@ static void outlier_configure(struct weir_cluster_shared *s)
                           &s->env->control->random);
     }
     /* The set of the same name is the same set: only the numbers of the configuration change. */
-    s->outlier->config = c->outlier;
+    s->outlier->config = s->overrides != NULL ? s->overrides->outlier : c->outlier;
     s->outlier_timer.on_due = outlier_timer_due;
-    weir_timer_start(&s->env->control->timers, &s->outlier_timer, c->outlier.interval_ms);
+    weir_timer_start(&s->env->control->timers, &s->outlier_timer, s->outlier->config.interval_ms);
+}
+
+static void overrides_read(struct weir_cluster_shared *s)
+{
+    free(s->overrides);
+    s->overrides = weir_cluster_overrides_create(s->config, s->env->control->snapshot.runtime);
+}
+
+static void relimit(struct weir_cluster_shared *s)
+{
+    for (uint32_t p = 0; p < 2; p++)
+        weir_breaker_relimit(&s->breakers[p], weir_cluster_shared_limits(s, p), weir_stats_shard(s->config->stats, s->env->worker_count), p);
+}
+
+void weir_cluster_shared_runtime_changed(struct weir_cluster_shared *s)
+{
+    bool was = s->overrides != NULL;
+    overrides_read(s);
+    if (!was && s->overrides == NULL) return;
+    relimit(s);
+    /* A new interval counts from the end of the one that runs. */
+    if (s->outlier != NULL) s->outlier->config = s->overrides != NULL ? s->overrides->outlier : s->config->outlier;
 }
 
 static void resolution_configure(struct weir_cluster_shared *s)
@@ -107,8 +129,9 @@ struct weir_cluster_shared *weir_cluster_shared_create(const struct weir_cluster
     weir_resource_acquire(&config->resource);
     s->config = config;
     s->stats = weir_stats_shard(config->control_stats, env->worker_count);
+    overrides_read(s);
     for (uint32_t p = 0; p < 2; p++)
-        weir_breaker_track(&s->breakers[p], &config->limits[p], s->stats);
+        weir_breaker_track(&s->breakers[p], weir_cluster_shared_limits(s, p), s->stats);
     outlier_configure(s);
     resolution_configure(s);
     rebuild_hosts(s);
@@ -127,8 +150,8 @@ void weir_cluster_shared_set_config(struct weir_cluster_shared *s, struct weir_c
     weir_resource_acquire(&config->resource);
     s->config = config;
     s->stats = weir_stats_shard(config->control_stats, s->env->worker_count);
-    for (uint32_t p = 0; p < 2; p++)
-        weir_breaker_relimit(&s->breakers[p], &config->limits[p], weir_stats_shard(config->stats, s->env->worker_count), p);
+    overrides_read(s);
+    relimit(s);
     outlier_configure(s);
     resolution_configure(s);
     if (config->type != WEIR_CLUSTER_ORIGINAL_DST) weir_original_dst_forget(s);
@@ -425,6 +448,8 @@ void weir_cluster_shared_close(struct weir_cluster_shared *s)
     s->by_slot = NULL;
     s->slot_capacity = 0;
     weir_map_deinit(&s->by_key);
+    free(s->overrides);
+    s->overrides = NULL;
     if (s->outlier != NULL) weir_outlier_deinit(s->outlier);
     free(s->outlier);
     s->outlier = NULL;

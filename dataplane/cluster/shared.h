@@ -13,6 +13,7 @@
 #include "dataplane/cluster/cluster.h"
 #include "dataplane/cluster/config.h"
 #include "dataplane/cluster/host_set.h"
+#include "dataplane/cluster/overrides.h"
 
 /* The process as clusters see it; owned by main, outlives every cluster. */
 struct weir_cluster_env {
@@ -36,6 +37,7 @@ struct weir_cluster_shared {
 
     /* Control thread only from here. */
     struct weir_cluster_config *config; /* a reference is held */
+    struct weir_cluster_overrides *overrides; /* what the control thread's runtime makes of config; NULL: nothing */
     struct weir_endpoints *endpoints;   /* the last given; a reference is held; NULL: none yet */
     struct weir_host_set *hosts;        /* never NULL */
     struct weir_host **by_slot;         /* slot_capacity; a reference is held; NULL: free */
@@ -68,6 +70,13 @@ static inline const struct weir_host_set *weir_cluster_shared_hosts(const struct
 {
     return s->made != NULL ? s->made : s->hosts;
 }
+/* By routing priority, as they are in force. Control thread. */
+static inline const struct weir_breaker_limits *weir_cluster_shared_limits(const struct weir_cluster_shared *s, uint32_t priority)
+{
+    return s->overrides != NULL ? &s->overrides->limits[priority] : &s->config->limits[priority];
+}
+/* The control thread's runtime (its snapshot) is another one now. Workers hear of theirs by themselves. */
+void weir_cluster_shared_runtime_changed(struct weir_cluster_shared *s);
 /* Sets the membership gauges by it. */
 void weir_cluster_shared_count_hosts(struct weir_cluster_shared *s);
 /* A new configuration of the same cluster name. Hosts that stay keep their state; pools are made anew by workers. */

@@ -90,8 +90,8 @@ static void cluster_text(void *ctx, const struct weir_record *r)
                                             "local_origin_success_rate_ejection_threshold"};
         for (size_t i = 0; i < 4; i++) weir_out_printf(p->out, "%.*s::outlier::%s::-1\n", WEIR_STR_ARG(r->name), lines[i]);
     }
-    limits_text(p, r->name, "default_priority", &c->config->limits[0]);
-    limits_text(p, r->name, "high_priority", &c->config->limits[1]);
+    limits_text(p, r->name, "default_priority", weir_cluster_shared_limits(c, 0));
+    limits_text(p, r->name, "high_priority", weir_cluster_shared_limits(c, 1));
     weir_out_printf(p->out, "%.*s::added_via_api::%s\n", WEIR_STR_ARG(r->name), r->source == WEIR_SOURCE_STATIC ? "false" : "true");
     const struct weir_host_set *hosts = weir_cluster_shared_hosts(c);
     for (uint32_t i = 0; i < hosts->count; i++) host_text(p, r->name, hosts, &hosts->at[i]);
@@ -170,8 +170,8 @@ static void cluster_json(void *ctx, const struct weir_record *r)
     const struct weir_host_set *hosts = weir_cluster_shared_hosts(c);
     for (uint32_t i = 0; i < hosts->count; i++) host_json(p, hosts, &hosts->at[i], i == 0);
     weir_out_printf(o, "%s],\n   \"circuit_breakers\": {\n    \"thresholds\": [\n", hosts->count > 0 ? "\n   " : "");
-    limits_json(o, "", &c->config->limits[0], false);
-    limits_json(o, "      \"priority\": \"HIGH\",\n", &c->config->limits[1], true);
+    limits_json(o, "", weir_cluster_shared_limits(c, 0), false);
+    limits_json(o, "      \"priority\": \"HIGH\",\n", weir_cluster_shared_limits(c, 1), true);
     weir_out_printf(o, "    ]\n   },\n   \"observability_name\": ");
     weir_out_string(o, c->config->stat_name);
     weir_out_printf(o, "\n  }");

@@ -204,8 +204,8 @@ static void breakers_compile(const pb_circuit_breakers *p, struct weir_cluster_c
         track[priority] = t->track_remaining;
         if (t->retry_budget == NULL) continue;
         l->has_budget = true;
-        l->budget_percent = t->retry_budget->budget_percent != NULL ? t->retry_budget->budget_percent->value : 20;
-        l->budget_min = u32(t->retry_budget->min_retry_concurrency, 3);
+        l->budget_percent = t->retry_budget->budget_percent != NULL ? t->retry_budget->budget_percent->value : WEIR_RETRY_BUDGET_PERCENT_DEFAULT;
+        l->budget_min = u32(t->retry_budget->min_retry_concurrency, WEIR_RETRY_BUDGET_MIN_DEFAULT);
     }
     for (size_t i = 0; i < p->n_per_host_thresholds; i++)
         if (p->per_host_thresholds[i]->priority == ENVOY__CONFIG__CORE__V3__ROUTING_PRIORITY__DEFAULT &&

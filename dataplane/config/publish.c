@@ -270,5 +270,6 @@ void weir_publisher_destroy(struct weir_publisher *p)
     for (int t = 0; t < WEIR_RESOURCE_TYPES; t++) records_destroy(p, (enum weir_resource_type)t);
     weir_map_deinit(&p->eds);
     weir_publish_draining_deinit(p);
+    weir_publish_worker_deinit(p->o.control); /* its runtime */
     free(p);
 }

@@ -172,6 +172,16 @@ void weir_publish_cluster_removed(struct weir_publisher *p, struct weir_record *
     if (waited) weir_publisher_now_warming(p, WEIR_CLUSTERS, false);
 }
 
+void weir_publish_clusters_runtime_changed(struct weir_publisher *p)
+{
+    size_t at = 0;
+    void *value;
+    while (weir_map_next(&p->records[WEIR_CLUSTERS], &at, NULL, &value)) {
+        const struct entry *e = ((const struct weir_record *)value)->entry;
+        if (e != NULL && e->shared != NULL) weir_cluster_shared_runtime_changed(e->shared);
+    }
+}
+
 static void endpoints_use(struct weir_publisher *p, struct weir_str name, struct weir_resource *resource)
 {
     struct eds_name *n = weir_map_get(&p->eds, name);

@@ -27,6 +27,8 @@ void weir_publisher_now_warming(struct weir_publisher *p, enum weir_resource_typ
 /* A resource that is new or changed (its reference goes over), and a removed name. */
 void weir_publish_cluster(struct weir_publisher *p, struct weir_record *r, struct weir_resource *config);
 void weir_publish_cluster_removed(struct weir_publisher *p, struct weir_record *r);
+/* The control thread's runtime has changed. */
+void weir_publish_clusters_runtime_changed(struct weir_publisher *p);
 void weir_publish_endpoints(struct weir_publisher *p, struct weir_record *r, struct weir_resource *endpoints);
 void weir_publish_endpoints_removed(struct weir_publisher *p, struct weir_record *r);
 struct weir_str *weir_publish_eds_names(struct weir_publisher *p, struct weir_arena *a, size_t *count);

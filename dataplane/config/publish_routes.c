@@ -60,19 +60,27 @@ struct runtime_mail {
     struct weir_resource *runtime;
 };
 
+static void runtime_use(struct weir_worker *w, struct weir_resource *runtime)
+{
+    struct weir_pin *old = w->snapshot.runtime_pin;
+    w->snapshot.runtime_pin = weir_pin_create(runtime);
+    w->snapshot.runtime = (const struct weir_runtime *)(void *)runtime;
+    if (old != NULL) weir_pin_release(old);
+}
+
 static void runtime_deliver(struct weir_worker *w, struct weir_mail *m)
 {
     struct runtime_mail *r = WEIR_CONTAINER_OF(m, struct runtime_mail, mail);
-    struct weir_pin *old = w->snapshot.runtime_pin;
-    w->snapshot.runtime_pin = weir_pin_create(r->runtime);
-    w->snapshot.runtime = (const struct weir_runtime *)(void *)r->runtime;
-    if (old != NULL) weir_pin_release(old);
+    runtime_use(w, r->runtime);
+    weir_clusters_runtime_changed(w);
     weir_resource_release(r->runtime);
     free(r);
 }
 
 void weir_publisher_set_runtime(struct weir_publisher *p, struct weir_runtime *runtime)
 {
+    runtime_use(p->o.control, weir_runtime_resource(runtime));
+    weir_publish_clusters_runtime_changed(p);
     for (uint32_t i = 0; i < p->o.worker_count; i++) {
         struct runtime_mail *r = calloc(1, sizeof(*r));
         if (r == NULL) abort();

@@ -142,7 +142,7 @@ static struct weir_breaker *breaker_of(const struct weir_router *r, struct weir_
 
 static const struct weir_breaker_limits *limits_of(const struct weir_router *r, const struct weir_cluster *c)
 {
-    return &c->config->limits[r->decision.route->priority];
+    return &c->limits[r->decision.route->priority];
 }
 
 void weir_router_retry_release(struct weir_router *r)

@@ -50,7 +50,7 @@ static void ended(struct weir_upstream_connection *c, bool remote)
     if (c->connected_ns != 0)
         weir_stat_record(weir_pool_stats(p), WEIR_CS_upstream_cx_length_ms, (w->now_ns - c->connected_ns) / 1000000u);
     atomic_fetch_sub_explicit(&p->host->host->cx_active, 1, memory_order_relaxed);
-    weir_breaker_give(&weir_pool_cluster(p)->shared->breakers[p->key.priority], &weir_pool_config(p)->limits[p->key.priority],
+    weir_breaker_give(&weir_pool_cluster(p)->shared->breakers[p->key.priority], &weir_pool_cluster(p)->limits[p->key.priority],
                       WEIR_BREAKER_CONNECTIONS, weir_pool_stats(p), p->key.priority);
     weir_timer_stop(&w->timers, &c->timer);
     weir_timer_stop(&w->timers, &c->ping_timer);
@@ -388,7 +388,7 @@ void weir_upstream_connection_start(struct weir_pool *p)
     if (p->key.kind == WEIR_POOL_H2) count(c, WEIR_CS_upstream_cx_http2_total);
     atomic_fetch_add_explicit(&host->cx_total, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&host->cx_active, 1, memory_order_relaxed);
-    weir_breaker_take(&weir_pool_cluster(p)->shared->breakers[p->key.priority], &config->limits[p->key.priority],
+    weir_breaker_take(&weir_pool_cluster(p)->shared->breakers[p->key.priority], &weir_pool_cluster(p)->limits[p->key.priority],
                       WEIR_BREAKER_CONNECTIONS, weir_pool_stats(p), p->key.priority);
     struct weir_connect_options o = {
         .remote = &host->address,
@@ -424,7 +424,7 @@ struct weir_codec_stream *weir_upstream_connection_open(struct weir_upstream_con
         ping_send(c);
     c->streams++;
     c->requests++;
-    weir_breaker_take(&weir_pool_cluster(p)->shared->breakers[p->key.priority], &config->limits[p->key.priority],
+    weir_breaker_take(&weir_pool_cluster(p)->shared->breakers[p->key.priority], &weir_pool_cluster(p)->limits[p->key.priority],
                       WEIR_BREAKER_REQUESTS, weir_pool_stats(p), p->key.priority);
     count(c, WEIR_CS_upstream_rq_total);
     weir_stat_add(weir_pool_stats(p), WEIR_CS_upstream_rq_active, 1);
@@ -465,7 +465,7 @@ void weir_upstream_connection_done(struct weir_upstream_connection *c, enum weir
     struct weir_pool *p = c->pool;
     assert(c->streams > 0);
     c->streams--;
-    weir_breaker_give(&weir_pool_cluster(p)->shared->breakers[p->key.priority], &weir_pool_config(p)->limits[p->key.priority],
+    weir_breaker_give(&weir_pool_cluster(p)->shared->breakers[p->key.priority], &weir_pool_cluster(p)->limits[p->key.priority],
                       WEIR_BREAKER_REQUESTS, weir_pool_stats(p), p->key.priority);
     weir_stat_add(weir_pool_stats(p), WEIR_CS_upstream_rq_active, -1);
     atomic_fetch_sub_explicit(&p->host->host->rq_active, 1, memory_order_relaxed);

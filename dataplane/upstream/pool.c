@@ -39,7 +39,7 @@ uint64_t weir_upstream_reset_flag(enum weir_upstream_reset r)
 
 static const struct weir_breaker_limits *limits_of(const struct weir_pool *p)
 {
-    return &weir_pool_config(p)->limits[p->key.priority];
+    return &weir_pool_cluster(p)->limits[p->key.priority];
 }
 
 static struct weir_breaker *breaker_of(const struct weir_pool *p)
@@ -119,7 +119,7 @@ static struct weir_pool *pool_create(struct weir_cluster_host *h, const struct w
 {
     struct weir_cluster *cluster = h->cluster;
     struct weir_breaker *breaker = &cluster->shared->breakers[key->priority];
-    const struct weir_breaker_limits *limits = &cluster->config->limits[key->priority];
+    const struct weir_breaker_limits *limits = &cluster->limits[key->priority];
     if (!weir_breaker_has_room(breaker, limits, WEIR_BREAKER_POOLS)) {
         weir_stat_inc(cluster->stats, WEIR_CS_upstream_cx_pool_overflow);
         return NULL;

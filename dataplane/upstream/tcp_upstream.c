@@ -48,7 +48,7 @@ static void end(struct upstream *u, bool remote)
     }
     weir_stat_add(c->stats, WEIR_CS_upstream_cx_active, -1);
     atomic_fetch_sub_explicit(&host->cx_active, 1, memory_order_relaxed);
-    weir_breaker_give(&c->shared->breakers[0], &c->config->limits[0], WEIR_BREAKER_CONNECTIONS, c->stats, 0);
+    weir_breaker_give(&c->shared->breakers[0], &c->limits[0], WEIR_BREAKER_CONNECTIONS, c->stats, 0);
     u->dead.destroy = destroy;
     weir_worker_bury(c->worker, &u->dead);
 }
@@ -105,7 +105,7 @@ enum weir_tcp_failure weir_tcp_upstream_open(struct weir_cluster *c, const struc
 {
     (void)weir_cluster_use(c);
     const struct weir_cluster_config *config = c->config;
-    if (!weir_breaker_has_room(&c->shared->breakers[0], &config->limits[0], WEIR_BREAKER_CONNECTIONS)) {
+    if (!weir_breaker_has_room(&c->shared->breakers[0], &c->limits[0], WEIR_BREAKER_CONNECTIONS)) {
         weir_stat_inc(c->stats, WEIR_CS_upstream_cx_overflow);
         return WEIR_TCP_OVERFLOW;
     }
@@ -114,7 +114,7 @@ enum weir_tcp_failure weir_tcp_upstream_open(struct weir_cluster *c, const struc
     struct upstream *u = calloc(1, sizeof(*u));
     if (u == NULL) abort();
     u->pub = (struct weir_tcp_upstream){.host = host, .events = events, .ctx = ctx, .start_ns = c->worker->now_ns};
-    weir_breaker_take(&c->shared->breakers[0], &config->limits[0], WEIR_BREAKER_CONNECTIONS, c->stats, 0);
+    weir_breaker_take(&c->shared->breakers[0], &c->limits[0], WEIR_BREAKER_CONNECTIONS, c->stats, 0);
     count(u, WEIR_CS_upstream_cx_total);
     count(u, WEIR_CS_upstream_rq_pending_total);
     weir_stat_add(c->stats, WEIR_CS_upstream_cx_active, 1);

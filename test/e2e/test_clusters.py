@@ -224,6 +224,37 @@ def test_requests_beyond_the_limit_are_refused(proxy, make_h2_upstream):
     p.weir.wait_stat("cluster.up.circuit_breakers.default.rq_open", 0)
 
 
+def layers(**static):
+    return {"layers": [{"name": "static", "static_layer": static}, {"name": "admin", "admin_layer": {}}]}
+
+
+def test_circuit_breakers_follow_the_runtime(proxy, make_h2_upstream):
+    released = threading.Event()
+
+    def slow(stream):
+        released.wait(30)
+        h2peer.replying()(stream)
+
+    up = make_h2_upstream(slow)
+    p = proxy(config.cluster("up", up.port, http2=True), layered_runtime=layers(**{"circuit_breakers.up.default.max_requests": 1}))
+    assert "up::default_priority::max_requests::1\n" in p.weir.admin("/clusters")[1]
+    with http1.Client(p.port) as first, http1.Client(p.port) as second:
+        first.send_request()
+        up.wait_requests(1)
+        assert p.get()[0] == 503
+        assert p.stat("circuit_breakers.default.rq_open") == 1
+        assert p.weir.admin("/runtime_modify?circuit_breakers.up.default.max_requests=2", "POST")[0] == 200
+        p.weir.wait_stat("cluster.up.circuit_breakers.default.rq_open", 0)
+        second.send_request()
+        up.wait_requests(2)
+        assert p.get()[0] == 503
+        assert p.stat("upstream_rq_active_overflow") == 2
+        released.set()
+        assert first.read_response().status == second.read_response().status == 200
+    assert p.weir.admin("/runtime_modify?circuit_breakers.up.default.max_requests=", "POST")[0] == 200
+    assert "up::default_priority::max_requests::1\n" in p.weir.admin("/clusters")[1]
+
+
 def test_a_connection_is_closed_after_its_share_of_requests(proxy, named):
     a, = named("a")
     p = proxy(config.cluster("up", a.port, typed_extension_protocol_options=config.protocol_options(
@@ -381,3 +412,20 @@ def test_no_more_hosts_are_ejected_than_allowed(proxy, make_upstream):
     wait_until(lambda: p.share(8) and p.stat("outlier_detection.ejections_overflow") >= 1, "an ejection too many")
     assert p.stat("outlier_detection.ejections_active") == 2
     assert p.stat("membership_healthy") == 2
+
+
+def test_outlier_detection_follows_the_runtime(proxy, make_upstream):
+    bad = [make_upstream(upstream.replying(503, body=b"bad")) for _ in range(4)]
+    p = proxy(config.cluster("up", *(u.port for u in bad), outlier_detection={
+        "consecutive_5xx": 1, "max_ejection_percent": 100, "interval": "0.05s", "base_ejection_time": "300s"}),
+        layered_runtime=layers(outlier_detection={"enforcing_consecutive_5xx": 0}))
+    wait_until(lambda: p.share(4) and p.stat("outlier_detection.ejections_detected_consecutive_5xx") >= 4, "outliers")
+    assert p.stat("outlier_detection.ejections_enforced_total") == 0
+    for change in ("enforcing_consecutive_5xx=100", "max_ejection_percent=25"):
+        assert p.weir.admin(f"/runtime_modify?outlier_detection.{change}", "POST")[0] == 200
+    wait_until(lambda: p.share(4) and p.stat("outlier_detection.ejections_active") == 1, "the ejection")
+    wait_until(lambda: p.share(4) and p.stat("outlier_detection.ejections_overflow") >= 1, "an ejection too many")
+    assert p.stat("outlier_detection.ejections_active") == 1
+    for change in ("base_ejection_time_ms=1", "consecutive_5xx=100000"):
+        assert p.weir.admin(f"/runtime_modify?outlier_detection.{change}", "POST")[0] == 200
+    p.weir.wait_stat("cluster.up.outlier_detection.ejections_active", 0)
