@@ -71,6 +71,8 @@
 #define WEIR_DATA_SOURCE_BYTES_MAX (16u * 1024u * 1024u) /* a file that a configuration names */
 #define WEIR_XDS_MESSAGE_BYTES_MAX (256u * 1024u * 1024u)
 #define WEIR_INITIAL_FETCH_TIMEOUT_MS_DEFAULT 15000 /* ConfigSource.initial_fetch_timeout */
+#define WEIR_SUPPORT_NOTES_MAX 100   /* log lines on one deprecated or unfinished field */
+#define WEIR_SUPPORT_UNKNOWN_MAX 1024 /* kinds of unknown fields that are told apart */
 #define WEIR_CLUSTERS_MAX 1000000
 #define WEIR_REGEX_PROGRAM_SIZE_DEFAULT 100
 

@@ -6,10 +6,27 @@
 #include "dataplane/config/server.h"
 #include "dataplane/version.h"
 
-static void on_ignored(void *ctx, const char *field, const char *path, const char *reason)
+static void on_note(void *ctx, const struct weir_support_note *n)
 {
+    const char *in = n->message[0] != '\0' ? " in " : "";
     (void)ctx;
-    WEIR_LOG(CONFIG, WARNING, "%s (at %s) is ignored: %s", field, path, reason);
+    switch (n->kind) {
+    case WEIR_SUPPORT_IGNORED: WEIR_LOG(CONFIG, WARNING, "%s (at %s) is ignored: %s", n->field, n->path, n->detail); break;
+    case WEIR_SUPPORT_DEPRECATED:
+        WEIR_LOG(MISC, WARNING, "Deprecated field: Using deprecated option '%s'%s%s (at %s%s%s). The API will do without it one day", n->field,
+                 n->detail[0] != '\0' ? ", value " : "", n->detail, n->path, in, n->message);
+        break;
+    case WEIR_SUPPORT_WORK_IN_PROGRESS:
+        WEIR_LOG(MISC, WARNING, "field '%s' is marked as work-in-progress (at %s%s%s). The API may change it at any time", n->field, n->path, in, n->message);
+        break;
+    case WEIR_SUPPORT_DYNAMIC_UNKNOWN:
+        WEIR_LOG(CONFIG, WARNING, "Unknown field: type %s with unknown field set {%s}", n->field, n->detail);
+        break;
+    case WEIR_SUPPORT_STATIC_UNKNOWN:
+        WEIR_LOG(CONFIG, WARNING, "Unknown field: type %s has no field '%s' (at %s)", n->field, n->detail, n->path);
+        break;
+    case WEIR_SUPPORT_KINDS: break;
+    }
 }
 
 static int refuse(const struct weir_error *e, const char *when)
@@ -70,7 +87,10 @@ static int configured(const struct weir_options *o)
 {
     struct weir_error e = {0};
     struct weir_bootstrap b;
-    struct weir_support_log *support = weir_support_log_create(on_ignored, NULL);
+    enum weir_unknown_policy unknown = o->reject_unknown_dynamic_fields ? WEIR_UNKNOWN_REJECT
+                                       : o->ignore_unknown_dynamic_fields ? WEIR_UNKNOWN_IGNORE
+                                                                          : WEIR_UNKNOWN_TELL;
+    struct weir_support_log *support = weir_support_log_create(on_note, NULL, unknown);
     int code;
     if (weir_bootstrap_load(o, support, &b, &e) != WEIR_OK) code = refuse(&e, "error initializing configuration");
     else code = o->mode == WEIR_MODE_VALIDATE ? validate(o, &b, support) : serve(o, &b, support);

@@ -62,6 +62,7 @@ typedef const char *field_fn(void *ctx, const struct weir_wire_field *f);
 
 static const char *walk(struct weir_str bytes, field_fn *at_field, void *ctx)
 {
+    if (bytes.n == 0) return NULL;
     const uint8_t *at = (const uint8_t *)bytes.p, *end = at + bytes.n;
     while (at < end) {
         struct weir_wire_field f = {0};

@@ -13,6 +13,14 @@
  * "FILE:LINE:COLUMN: PATH: what was expected", for an unknown field the nearest known name too. */
 enum weir_err weir_tree_to_pb(struct weir_arena *a, const char *file, const struct weir_tree *tree,
                               const ProtobufCMessageDescriptor *type, ProtobufCMessage **out, struct weir_error *e) WEIR_MUST_USE;
+/* The same, passing over fields that their message does not have: each is told of. */
+struct weir_tree_unknown {
+    void (*on_unknown)(void *ctx, const char *type, const char *path, const char *name);
+    void *ctx;
+};
+enum weir_err weir_tree_to_pb_leniently(struct weir_arena *a, const char *file, const struct weir_tree *tree,
+                                        const ProtobufCMessageDescriptor *type, const struct weir_tree_unknown *unknown,
+                                        ProtobufCMessage **out, struct weir_error *e) WEIR_MUST_USE;
 /* A map with @type: the packed google.protobuf.Any's parts. `value` lives in the arena. */
 enum weir_err weir_tree_to_any(struct weir_arena *a, const char *file, const struct weir_tree *tree, struct weir_str *type_url,
                                ProtobufCBinaryData *value, struct weir_error *e) WEIR_MUST_USE;

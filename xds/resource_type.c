@@ -50,8 +50,9 @@ static bool varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
 struct weir_str weir_resource_name_peek(enum weir_resource_type t, struct weir_str packed)
 {
     (void)t; /* field 1 in all four */
-    const uint8_t *p = (const uint8_t *)packed.p, *end = p + packed.n;
     struct weir_str name = {0};
+    if (packed.n == 0) return name;
+    const uint8_t *p = (const uint8_t *)packed.p, *end = p + packed.n;
     uint64_t tag, n;
     while (p < end && varint(&p, end, &tag)) {
         switch (tag & 7) {

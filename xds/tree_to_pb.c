@@ -11,6 +11,7 @@
 struct conv {
     struct weir_arena *arena;
     const char *file;
+    const struct weir_tree_unknown *unknown; /* NULL: an unknown field is a fault */
     struct weir_error *error;
     size_t path_length;
     char path[512];
@@ -326,6 +327,11 @@ static unsigned distance(const char *a, struct weir_str b)
 static enum weir_err unknown_field(struct conv *c, const struct weir_tree *key, const struct weir_pb_message *facts,
                                    const ProtobufCMessageDescriptor *d)
 {
+    if (c->unknown != NULL) {
+        struct weir_str path = {c->path, c->path_length};
+        c->unknown->on_unknown(c->unknown->ctx, d->name, weir_arena_str(c->arena, path).p, weir_arena_str(c->arena, key->text).p);
+        return WEIR_OK;
+    }
     if (weir_pb_was_removed(facts, key->text))
         return fail(c, key, "field '%.*s' was removed from %s in the v3 API", WEIR_STR_ARG(key->text), d->name);
     const char *nearest = NULL;
@@ -512,7 +518,14 @@ static enum weir_err message_fill(struct conv *c, const struct weir_tree *t, con
 enum weir_err weir_tree_to_pb(struct weir_arena *a, const char *file, const struct weir_tree *tree,
                               const ProtobufCMessageDescriptor *type, ProtobufCMessage **out, struct weir_error *e)
 {
-    struct conv c = {.arena = a, .file = file, .error = e};
+    return weir_tree_to_pb_leniently(a, file, tree, type, NULL, out, e);
+}
+
+enum weir_err weir_tree_to_pb_leniently(struct weir_arena *a, const char *file, const struct weir_tree *tree,
+                                        const ProtobufCMessageDescriptor *type, const struct weir_tree_unknown *unknown,
+                                        ProtobufCMessage **out, struct weir_error *e)
+{
+    struct conv c = {.arena = a, .file = file, .unknown = unknown, .error = e};
     const struct weir_pb_message *facts = weir_pb_of(type);
     if (facts == NULL) return weir_error_set(e, WEIR_ERR_UNSUPPORTED, "%s: unknown message type %s", file, type->name);
     *out = message_new(&c, type);

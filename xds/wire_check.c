@@ -13,6 +13,7 @@ struct walk {
     const ProtobufCMessageDescriptor *root;
     const uint8_t *start;
     size_t unknown_fields, unpacked_bytes;
+    struct weir_wire_report *report; /* may be NULL */
     struct weir_error *error;
 };
 
@@ -150,6 +151,28 @@ static unsigned find_field(const ProtobufCMessageDescriptor *type, uint32_t numb
     return d != NULL ? (unsigned)(d - type->fields) : type->n_fields;
 }
 
+/* A message has unknown fields: reads it again for their numbers, so that others pay nothing. */
+static void note_unknown(struct walk *w, const ProtobufCMessageDescriptor *type, const uint8_t *at, const uint8_t *end)
+{
+    struct weir_wire_report *r = w->report;
+    if (r == NULL || r->unknown_count == WEIR_WIRE_UNKNOWN_MAX)
+        return;
+    struct weir_wire_unknown *u = &r->unknown[r->unknown_count];
+    *u = (struct weir_wire_unknown){.type = type};
+    while (at < end && u->count < WEIR_WIRE_UNKNOWN_NUMBERS) {
+        struct weir_wire_field f;
+        if (weir_wire_next(&at, end, &f) != NULL)
+            break;
+        if (find_field(type, f.number, 0) == type->n_fields)
+            u->numbers[u->count++] = f.number;
+    }
+    for (uint32_t i = 0; i < r->unknown_count; i++)
+        if (r->unknown[i].type == type && r->unknown[i].count == u->count &&
+            memcmp(r->unknown[i].numbers, u->numbers, u->count * sizeof u->numbers[0]) == 0)
+            return;
+    r->unknown_count++;
+}
+
 static enum weir_err check_message(struct walk *w, const ProtobufCMessageDescriptor *type, const uint8_t *at,
                                    const uint8_t *end, unsigned depth, struct place *up)
 {
@@ -162,6 +185,7 @@ static enum weir_err check_message(struct walk *w, const ProtobufCMessageDescrip
         return refuse(w, WEIR_ERR_LIMIT, up, at, "the message takes too much memory when unpacked");
     const uint8_t *start = at;
     unsigned hint = 0;
+    bool unknown = false;
     while (at < end) {
         const uint8_t *from = at;
         struct weir_wire_field f;
@@ -175,6 +199,7 @@ static enum weir_err check_message(struct walk *w, const ProtobufCMessageDescrip
             if (why != NULL)
                 return refuse(w, WEIR_ERR_INVALID, up, from, why);
             w->unknown_fields++;
+            unknown = true;
             continue;
         }
         const ProtobufCFieldDescriptor *d = &type->fields[i];
@@ -188,6 +213,8 @@ static enum weir_err check_message(struct walk *w, const ProtobufCMessageDescrip
         if (err != WEIR_OK)
             return err;
     }
+    if (unknown)
+        note_unknown(w, type, start, end);
     return WEIR_OK;
 }
 
@@ -196,9 +223,13 @@ enum weir_err weir_wire_check(const ProtobufCMessageDescriptor *type, struct wei
 {
     static const uint8_t nothing[1];
     const uint8_t *start = bytes.n > 0 ? (const uint8_t *)bytes.p : nothing;
-    struct walk w = {.root = type, .start = start, .error = error};
-    enum weir_err err = check_message(&w, type, start, start + bytes.n, 1, NULL);
+    struct walk w = {.root = type, .start = start, .report = report, .error = error};
     if (report != NULL)
-        *report = (struct weir_wire_report){.unknown_fields = w.unknown_fields, .unpacked_bytes = w.unpacked_bytes};
+        report->unknown_count = 0;
+    enum weir_err err = check_message(&w, type, start, start + bytes.n, 1, NULL);
+    if (report != NULL) {
+        report->unknown_fields = w.unknown_fields;
+        report->unpacked_bytes = w.unpacked_bytes;
+    }
     return err;
 }

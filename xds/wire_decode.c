@@ -184,7 +184,13 @@ static ProtobufCMessage *unpack(struct cursor *c, const ProtobufCMessageDescript
 enum weir_err weir_pb_decode(struct weir_arena *arena, const ProtobufCMessageDescriptor *type, struct weir_str bytes,
                              ProtobufCMessage **out, struct weir_error *error)
 {
-    enum weir_err err = weir_wire_check(type, bytes, NULL, error);
+    return weir_pb_decode_reported(arena, type, bytes, NULL, out, error);
+}
+
+enum weir_err weir_pb_decode_reported(struct weir_arena *arena, const ProtobufCMessageDescriptor *type, struct weir_str bytes,
+                                      struct weir_wire_report *report, ProtobufCMessage **out, struct weir_error *error)
+{
+    enum weir_err err = weir_wire_check(type, bytes, report, error);
     if (err != WEIR_OK)
         return err;
     static const uint8_t nothing[1];

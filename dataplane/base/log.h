@@ -18,7 +18,7 @@ enum weir_log_level {
 #define WEIR_LOG_COMPONENTS(X)                                                                                          \
     X(MAIN, "main") X(CONFIG, "config") X(UPSTREAM, "upstream") X(HTTP, "http") X(HTTP2, "http2") X(CONNECTION, "connection")   \
     X(CLIENT, "client") X(POOL, "pool") X(ROUTER, "router") X(FILTER, "filter") X(ADMIN, "admin") X(RUNTIME, "runtime")         \
-    X(DNS, "dns") X(STATS, "stats") X(LUA, "lua") X(TRACING, "tracing") X(HEALTH, "hc") X(ASSERT, "assert")
+    X(DNS, "dns") X(STATS, "stats") X(LUA, "lua") X(TRACING, "tracing") X(HEALTH, "hc") X(ASSERT, "assert") X(MISC, "misc")
 enum weir_log_component {
 #define X(id, name) WEIR_LOG_##id,
     WEIR_LOG_COMPONENTS(X)

@@ -11,6 +11,7 @@
 #include "dataplane/base/str.h"
 #include "dataplane/config/bootstrap_internal.h"
 #include "dataplane/config/compile_types.h"
+#include "dataplane/config/support.h"
 #include "envoy/extensions/regex_engines/v3/google_re2.pb-c.h"
 #include "xds/pb_tree.h"
 
@@ -259,13 +260,20 @@ static enum weir_err parts_fill(const struct weir_options *o, struct weir_bootst
     return err;
 }
 
+static void on_unknown(void *ctx, const char *type, const char *path, const char *name)
+{
+    weir_support_note_static_unknown(ctx, type, path, name);
+}
+
 enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_support_log *support, struct weir_bootstrap *out, struct weir_error *e)
 {
     memset(out, 0, sizeof(*out));
     ProtobufCMessage *m = NULL;
     enum weir_err err = tree_load(o, out, e);
     if (err == WEIR_OK) err = env_expand(out, e);
-    if (err == WEIR_OK) err = weir_tree_to_pb(&out->arena, out->file, out->tree, &pb_bootstrap_type, &m, e);
+    struct weir_tree_unknown unknown = {on_unknown, support};
+    if (err == WEIR_OK)
+        err = weir_tree_to_pb_leniently(&out->arena, out->file, out->tree, &pb_bootstrap_type, o->allow_unknown_fields ? &unknown : NULL, &m, e);
     if (err == WEIR_OK) {
         out->pb = (pb_bootstrap *)(void *)m;
         err = weir_config_check(m, support, e);

@@ -19,7 +19,9 @@ enum weir_err weir_config_check(const ProtobufCMessage *m, struct weir_support_l
 enum weir_err weir_config_decode(struct weir_arena *arena, const ProtobufCMessageDescriptor *type, struct weir_str packed,
                                  struct weir_support_log *log, ProtobufCMessage **out, struct weir_error *e)
 {
-    enum weir_err err = weir_pb_decode(arena, type, packed, out, e);
+    struct weir_wire_report report;
+    enum weir_err err = weir_pb_decode_reported(arena, type, packed, &report, out, e);
+    if (err == WEIR_OK && report.unknown_count > 0) err = weir_support_check_unknown(log, &report, e);
     return err != WEIR_OK ? err : weir_config_check(*out, log, e);
 }
 

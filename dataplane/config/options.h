@@ -21,7 +21,7 @@ struct weir_options {
     bool concurrency_given;
     uint64_t base_id;
     uint32_t drain_time_s, drain_min_time_s, parent_shutdown_time_s, file_flush_interval_ms;
-    bool drain_immediately, cpuset_threads, allow_unknown_fields;
+    bool drain_immediately, cpuset_threads, allow_unknown_fields, reject_unknown_dynamic_fields, ignore_unknown_dynamic_fields;
     /* Flags of Envoy that weir takes and does not need: main warns once for each. */
     const char *unused[WEIR_OPTIONS_UNUSED_MAX];
     uint32_t unused_count;

@@ -11,14 +11,15 @@
 #define TABLE(name, ...) static const struct weir_stat_desc name[] = {__VA_ARGS__}
 enum {
     LIVE, STATE, UPTIME, CONCURRENCY, MEMORY_ALLOCATED, MEMORY_HEAP, MEMORY_PHYSICAL, VERSION, INITIALIZATION_MS, STATIC_UNKNOWN,
-    DYNAMIC_UNKNOWN, DROPPED_FLUSHES, RESTART_EPOCH, RESTART_GENERATION, PARENT_CONNECTIONS, FIPS_MODE, SERVER_COUNT
+    DYNAMIC_UNKNOWN, WIP_PROTOS, DROPPED_FLUSHES, RESTART_EPOCH, RESTART_GENERATION, PARENT_CONNECTIONS, FIPS_MODE, SERVER_COUNT
 };
-/* The last seven never move: weir refuses unknown fields and is never restarted hot. Dashboards ask for them. */
+/* The last five never move: weir is never restarted hot. Dashboards ask for them. */
 TABLE(server_descs, [LIVE] = {"live", WEIR_GAUGE}, [STATE] = {"state", WEIR_GAUGE}, [UPTIME] = {"uptime", WEIR_GAUGE},
       [CONCURRENCY] = {"concurrency", WEIR_GAUGE}, [MEMORY_ALLOCATED] = {"memory_allocated", WEIR_GAUGE},
       [MEMORY_HEAP] = {"memory_heap_size", WEIR_GAUGE}, [MEMORY_PHYSICAL] = {"memory_physical_size", WEIR_GAUGE},
       [VERSION] = {"version", WEIR_GAUGE}, [INITIALIZATION_MS] = {"initialization_time_ms", WEIR_HISTOGRAM},
       [STATIC_UNKNOWN] = {"static_unknown_fields", WEIR_COUNTER}, [DYNAMIC_UNKNOWN] = {"dynamic_unknown_fields", WEIR_COUNTER},
+      [WIP_PROTOS] = {"wip_protos", WEIR_COUNTER},
       [DROPPED_FLUSHES] = {"dropped_stat_flushes", WEIR_COUNTER}, [RESTART_EPOCH] = {"hot_restart_epoch", WEIR_GAUGE},
       [RESTART_GENERATION] = {"hot_restart_generation", WEIR_GAUGE}, [PARENT_CONNECTIONS] = {"parent_connections", WEIR_GAUGE},
       [FIPS_MODE] = {"compilation_settings.fips_mode", WEIR_GAUGE});
@@ -39,6 +40,7 @@ TABLE(listener_descs, [L_ACTIVE] = {"total_listeners_active", WEIR_GAUGE}, [L_WA
 enum { ATTEMPT, SUCCESS, REJECTED, FAILURE, SOURCE_COUNT };
 TABLE(source_descs, [ATTEMPT] = {"update_attempt", WEIR_COUNTER}, [SUCCESS] = {"update_success", WEIR_COUNTER},
       [REJECTED] = {"update_rejected", WEIR_COUNTER}, [FAILURE] = {"update_failure", WEIR_COUNTER});
+TABLE(runtime_descs, {"deprecated_feature_use", WEIR_COUNTER}, {"deprecated_feature_seen_since_process_start", WEIR_GAUGE});
 TABLE(control_plane_descs, {"connected_state", WEIR_GAUGE});
 
 #define FLUSH_INTERVAL_MS 5000 /* Bootstrap.stats_flush_interval's default */
@@ -86,6 +88,7 @@ void weir_server_stats_create(struct weir_server *s)
     s->listener_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager."), listener_descs, L_COUNT);
     s->cds_stats = weir_stats_acquire(s->stats, WEIR_STR("cluster_manager.cds."), source_descs, SOURCE_COUNT);
     s->lds_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager.lds."), source_descs, SOURCE_COUNT);
+    s->runtime_stats = weir_stats_acquire(s->stats, WEIR_STR("runtime."), runtime_descs, 2);
     s->control_plane_stats = weir_stats_acquire(s->stats, WEIR_STR("control_plane."), control_plane_descs, 1);
 }
 
@@ -138,6 +141,11 @@ void weir_server_stats_refresh(struct weir_server *s)
     weir_stat_set(server, VERSION, weir_version_parts[0] * 10000 + weir_version_parts[1] * 100 + weir_version_parts[2]);
     weir_stat_set(server, MEMORY_PHYSICAL, physical_bytes());
     weir_stat_set(server, RESTART_GENERATION, 1);
+    weir_stat_set(server, STATIC_UNKNOWN, (int64_t)weir_support_log_count(s->support, WEIR_SUPPORT_STATIC_UNKNOWN));
+    weir_stat_set(server, DYNAMIC_UNKNOWN, (int64_t)weir_support_log_count(s->support, WEIR_SUPPORT_DYNAMIC_UNKNOWN));
+    weir_stat_set(server, WIP_PROTOS, (int64_t)weir_support_log_count(s->support, WEIR_SUPPORT_WORK_IN_PROGRESS));
+    for (unsigned i = 0; i < 2; i++)
+        weir_stat_set(weir_stats_shard(s->runtime_stats, s->worker_count), i, (int64_t)weir_support_log_count(s->support, WEIR_SUPPORT_DEPRECATED));
     managers_refresh(s);
     source_refresh(s, s->cds_stats, WEIR_CLUSTERS);
     source_refresh(s, s->lds_stats, WEIR_LISTENERS);
@@ -147,7 +155,7 @@ void weir_server_stats_refresh(struct weir_server *s)
 
 void weir_server_stats_destroy(struct weir_server *s)
 {
-    struct weir_stats *const all[] = {s->server_stats, s->cluster_stats, s->listener_stats, s->cds_stats, s->lds_stats, s->control_plane_stats};
+    struct weir_stats *const all[] = {s->server_stats, s->cluster_stats, s->listener_stats, s->cds_stats, s->lds_stats, s->runtime_stats, s->control_plane_stats};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         if (all[i] != NULL) weir_stats_release(all[i]);
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "dataplane/base/log.h"
+#include "dataplane/config/response_job.h"
 #include "dataplane/config/server_internal.h"
 
 /* --- what the publisher asks for --- */
@@ -139,7 +140,7 @@ static void response_dropped(struct weir_compile_job *job)
 static void on_response(void *ctx, struct weir_ads_response *r)
 {
     struct weir_server *s = ctx;
-    struct weir_compile_job *job = weir_compile_job_create(r->type, r->count, r->removed_count);
+    struct weir_compile_job *job = weir_response_job_create(r);
     struct response_job *j = WEIR_NEW(&job->arena, struct response_job, 1);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -148,18 +149,6 @@ static void on_response(void *ctx, struct weir_ads_response *r)
     job->ctx = j;
     job->received_wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     job->source = WEIR_SOURCE_ADS;
-    job->version = r->version;
-    size_t heartbeats = 0;
-    for (size_t i = 0; i < r->count; i++) {
-        const struct weir_ads_resource *a = &r->resources[i];
-        job->items[i] = (struct weir_compile_item){.name = a->name, .version = a->version, .type_url = a->type_url, .heartbeat = a->heartbeat,
-                                                   .ttl_ms = a->ttl_ms, .packed = {(const char *)a->body.data, a->body.len}};
-        heartbeats += a->heartbeat;
-    }
-    /* A response of heartbeats alone says nothing of what it does not name. */
-    bool set = heartbeats == 0 || heartbeats < r->count;
-    job->full = !r->delta && set && (r->type == WEIR_CLUSTERS || r->type == WEIR_LISTENERS);
-    for (size_t i = 0; i < r->removed_count; i++) job->removed[i] = r->removed[i];
     job->done = response_done;
     job->dropped = response_dropped;
     pthread_mutex_lock(&s->lock);

@@ -2,97 +2,61 @@
  * base/pb_facts.h. */
 #include "dataplane/config/support.h"
 
-#include <stdatomic.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "dataplane/base/pb_facts.h"
 #include "dataplane/base/pb_path.h"
+#include "dataplane/base/pb_names.h"
+#include "dataplane/config/support_log.h"
 #include "dataplane/limits.h"
 
-struct weir_support_log {
-    weir_support_warn warn;
-    void *ctx;
-    atomic_ullong count;
-    size_t words;
-    atomic_ullong seen[]; /* a bit for each field, in the order of the facts table */
-};
-
-/* Place of a field among all fields of all messages. */
-static size_t place_of(const struct weir_pb_field *f)
-{
-    return (size_t)(f - weir_pb_field(weir_pb_at(0), 0));
-}
-
-static size_t field_total(void)
-{
-    const struct weir_pb_message *last = weir_pb_at(weir_pb_count() - 1);
-    return place_of(weir_pb_field(last, 0)) + last->field_count;
-}
-
-struct weir_support_log *weir_support_log_create(weir_support_warn warn, void *ctx)
-{
-    size_t words = field_total() / 64 + 1;
-    struct weir_support_log *log = calloc(1, sizeof *log + words * sizeof log->seen[0]);
-    if (log == NULL)
-        abort();
-    log->warn = warn;
-    log->ctx = ctx;
-    log->words = words;
-    return log;
-}
-
-void weir_support_log_destroy(struct weir_support_log *log)
-{
-    free(log);
-}
-
-uint64_t weir_support_log_count(const struct weir_support_log *log)
-{
-    return atomic_load_explicit(&log->count, memory_order_relaxed);
-}
-
-static void full_name(const ProtobufCMessageDescriptor *type, unsigned i, char *out, size_t size)
-{
-    snprintf(out, size, "%s.%s", type->name, type->fields[i].name);
-}
-
-static void note_ignored(struct weir_support_log *log, const ProtobufCMessageDescriptor *type, unsigned i,
-                         const struct weir_pb_field *f, const struct weir_pb_path *path)
-{
-    if (log == NULL)
-        return;
-    atomic_fetch_add_explicit(&log->count, 1, memory_order_relaxed);
-    size_t place = place_of(f);
-    unsigned long long bit = 1ull << (place % 64);
-    if (atomic_fetch_or_explicit(&log->seen[place / 64], bit, memory_order_relaxed) & bit)
-        return;
-    char field[256], where[WEIR_PB_PATH_TEXT_MAX];
-    full_name(type, i, field, sizeof field);
-    if (log->warn != NULL)
-        log->warn(log->ctx, field, weir_pb_path_print(path, where, sizeof where), weir_pb_note(f));
-}
-
-void weir_support_log_each(const struct weir_support_log *log, void (*each)(void *ctx, const char *field, const char *reason),
-                           void *ctx)
-{
-    for (size_t i = 0; i < weir_pb_count(); i++) {
-        const struct weir_pb_message *m = weir_pb_at(i);
-        for (unsigned k = 0; k < m->field_count; k++) {
-            const struct weir_pb_field *f = weir_pb_field(m, k);
-            size_t place = place_of(f);
-            if ((atomic_load_explicit(&log->seen[place / 64], memory_order_relaxed) >> (place % 64) & 1) == 0)
-                continue;
-            char field[256];
-            full_name(weir_pb_descriptor(m), k, field, sizeof field);
-            each(ctx, field, weir_pb_note(f));
-        }
-    }
-}
+#define NOTED_MAX 32
 
 struct support_walk {
     struct weir_support_log *log;
     struct weir_error *error;
+    const char *name; /* of the message at the root */
+    const struct weir_pb_field *noted[NOTED_MAX]; /* told of in this message; further ones are counted only */
+    unsigned noted_count;
 };
+
+static bool first_in_message(struct support_walk *w, const struct weir_pb_field *f)
+{
+    for (unsigned i = 0; i < w->noted_count; i++)
+        if (w->noted[i] == f)
+            return false;
+    if (w->noted_count == NOTED_MAX)
+        return false;
+    w->noted[w->noted_count++] = f;
+    return true;
+}
+
+/* Deprecated and unfinished parts of the API that a set field uses: itself, or the value of its enum. */
+static void note_marks(struct support_walk *w, const ProtobufCMessage *m, unsigned i, const struct weir_pb_field *f,
+                       const struct weir_pb_path *path)
+{
+    const ProtobufCFieldDescriptor *d = &m->descriptor->fields[i];
+    unsigned marks = f->flags & (WEIR_PB_DEPRECATED | WEIR_PB_WORK_IN_PROGRESS);
+    const char *value = "";
+    const struct weir_pb_message *child = weir_pb_child(f);
+    if (child != NULL)
+        marks |= child->flags & WEIR_PB_WORK_IN_PROGRESS;
+    if (d->type == PROTOBUF_C_TYPE_ENUM && d->label != PROTOBUF_C_LABEL_REPEATED) {
+        int number = *(const int *)weir_pb_value(m, d, 0);
+        const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(d->descriptor, number);
+        if (v != NULL && weir_pb_enum_flags(d->descriptor, number) & WEIR_PB_DEPRECATED) {
+            marks |= WEIR_PB_DEPRECATED;
+            value = v->name;
+        }
+    }
+    if (marks == 0)
+        return;
+    bool tell = first_in_message(w, f);
+    if (marks & WEIR_PB_DEPRECATED)
+        weir_support_log_note(w->log, WEIR_SUPPORT_DEPRECATED, m->descriptor, i, w->name, path, value, tell);
+    if (marks & WEIR_PB_WORK_IN_PROGRESS)
+        weir_support_log_note(w->log, WEIR_SUPPORT_WORK_IN_PROGRESS, m->descriptor, i, w->name, path, "", tell);
+}
 
 static enum weir_err check_message(struct support_walk *w, const struct weir_pb_message *facts, const ProtobufCMessage *m,
                                    const struct weir_pb_path *up, unsigned depth);
@@ -142,6 +106,17 @@ static enum weir_err check_below(struct support_walk *w, const struct weir_pb_me
     return WEIR_OK;
 }
 
+static enum weir_err check_below_of(struct support_walk *w, const struct weir_pb_message *child, const ProtobufCMessage *m,
+                                    const ProtobufCFieldDescriptor *d, const struct weir_pb_path *up, unsigned depth)
+{
+    struct weir_support_log *log = w->log;
+    if (weir_pb_descriptor(child) == &envoy__config__bootstrap__v3__bootstrap__static_resources__descriptor)
+        w->log = NULL;
+    enum weir_err err = check_below(w, child, m, d, up, depth);
+    w->log = log;
+    return err;
+}
+
 static enum weir_err check_message(struct support_walk *w, const struct weir_pb_message *facts, const ProtobufCMessage *m,
                                    const struct weir_pb_path *up, unsigned depth)
 {
@@ -152,22 +127,32 @@ static enum weir_err check_message(struct support_walk *w, const struct weir_pb_
         const struct weir_pb_field *f = weir_pb_field(facts, i);
         const ProtobufCFieldDescriptor *d = &type->fields[i];
         const struct weir_pb_message *child = weir_pb_child(f);
-        if (f->support == WEIR_PB_HONOURED && child == NULL)
-            continue;
-        if (!weir_pb_is_set(m, d))
+        bool plain = f->support == WEIR_PB_HONOURED && child == NULL && d->type != PROTOBUF_C_TYPE_ENUM;
+        if ((plain && (f->flags & (WEIR_PB_DEPRECATED | WEIR_PB_WORK_IN_PROGRESS)) == 0) || !weir_pb_is_set(m, d))
             continue;
         struct weir_pb_path path = {up, d->name, WEIR_PB_PATH_SINGLE, {NULL, 0}};
         enum weir_err err = WEIR_OK;
+        if (w->log != NULL && f->support != WEIR_PB_REFUSED)
+            note_marks(w, m, i, f, &path);
         if (f->support == WEIR_PB_REFUSED)
             err = refuse(w, type, i, f, &path);
         else if (f->support == WEIR_PB_IGNORED)
-            note_ignored(w->log, type, i, f, &path);
-        else
-            err = check_below(w, child, m, d, up, depth);
+            weir_support_log_note(w->log, WEIR_SUPPORT_IGNORED, type, i, w->name, &path, weir_pb_note(f), true);
+        else if (child != NULL)
+            err = check_below_of(w, child, m, d, up, depth);
         if (err != WEIR_OK)
             return err;
     }
     return WEIR_OK;
+}
+
+/* What a resource is called by: field 1, where that is a text. */
+static const char *name_of(const ProtobufCMessage *m)
+{
+    const ProtobufCFieldDescriptor *d = m->descriptor->n_fields > 0 ? &m->descriptor->fields[0] : NULL;
+    if (d == NULL || d->id != 1 || d->type != PROTOBUF_C_TYPE_STRING || d->label == PROTOBUF_C_LABEL_REPEATED || !weir_pb_is_set(m, d))
+        return "";
+    return *(const char *const *)weir_pb_value(m, d, 0);
 }
 
 enum weir_err weir_support_check(const ProtobufCMessage *m, struct weir_support_log *log, struct weir_error *error)
@@ -175,7 +160,9 @@ enum weir_err weir_support_check(const ProtobufCMessage *m, struct weir_support_
     const struct weir_pb_message *facts = weir_pb_of(m->descriptor);
     if (facts == NULL)
         return weir_error_set(error, WEIR_ERR_UNSUPPORTED, "weir does not support %s", m->descriptor->name);
-    struct support_walk w = {.log = log, .error = error};
+    struct support_walk w = {.log = log, .error = error, .name = name_of(m)};
+    if (facts->flags & WEIR_PB_WORK_IN_PROGRESS)
+        weir_support_log_note_message(log, m->descriptor);
     return check_message(&w, facts, m, NULL, 1);
 }
 

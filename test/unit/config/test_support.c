@@ -11,6 +11,7 @@
 #include "dataplane/base/pb_names.h"
 #include "dataplane/config/support.h"
 #include "test/unit/support/pb_text.h"
+#include "xds/wire_check.h"
 
 static enum weir_err check(const ProtobufCMessageDescriptor *type, const char *json, struct weir_support_log *log,
                            struct weir_error *error)
@@ -76,16 +77,22 @@ static void test_values_of_maps_are_judged_by_their_own_message(void **state)
 
 struct met {
     unsigned warnings, listed;
+    enum weir_support_kind kind;
+    unsigned kinds; /* bits */
+    char message[32];
     char field[128], path[128], reason[256];
 };
 
-static void on_warn(void *ctx, const char *field, const char *path, const char *reason)
+static void on_warn(void *ctx, const struct weir_support_note *n)
 {
     struct met *met = ctx;
     met->warnings++;
-    snprintf(met->field, sizeof met->field, "%s", field);
-    snprintf(met->path, sizeof met->path, "%s", path);
-    snprintf(met->reason, sizeof met->reason, "%s", reason);
+    met->kind = n->kind;
+    met->kinds |= 1u << n->kind;
+    snprintf(met->message, sizeof met->message, "%s", n->message);
+    snprintf(met->field, sizeof met->field, "%s", n->field);
+    snprintf(met->path, sizeof met->path, "%s", n->path);
+    snprintf(met->reason, sizeof met->reason, "%s", n->detail);
 }
 
 static void on_each(void *ctx, const char *field, const char *reason)
@@ -101,7 +108,7 @@ static void test_an_ignored_field_is_warned_of_once_and_counted(void **state)
     (void)state;
     struct weir_error error;
     struct met met = {0};
-    struct weir_support_log *log = weir_support_log_create(on_warn, &met);
+    struct weir_support_log *log = weir_support_log_create(on_warn, &met, WEIR_UNKNOWN_TELL);
     const char *json = "{'name': 'r', 'virtual_hosts': [{'name': 'a', 'domains': ['*'], 'virtual_clusters': [{'name': 'v'}]}]}";
     for (int i = 0; i < 3; i++)
         assert_int_equal(check(&pb_route_configuration_type, json, log, &error), WEIR_OK);
@@ -109,9 +116,84 @@ static void test_an_ignored_field_is_warned_of_once_and_counted(void **state)
     assert_string_equal(met.field, "envoy.config.route.v3.VirtualHost.virtual_clusters");
     assert_string_equal(met.path, "virtual_hosts[0].virtual_clusters");
     assert_string_equal(met.reason, "only statistics");
-    assert_int_equal(weir_support_log_count(log), 3);
+    assert_int_equal(weir_support_log_count(log, WEIR_SUPPORT_IGNORED), 3);
     weir_support_log_each(log, on_each, &met);
     assert_int_equal(met.listed, 1);
+    weir_support_log_destroy(log);
+}
+
+static void test_deprecated_fields_are_told_once_for_each_message_and_counted_each_time(void **state)
+{
+    (void)state;
+    struct weir_error error;
+    struct met met = {0};
+    struct weir_support_log *log = weir_support_log_create(on_warn, &met, WEIR_UNKNOWN_TELL);
+    const char *json = "{'name': 'r', 'virtual_hosts': [{'name': 'a', 'domains': ['*'], 'routes': ["
+                       "{'match': {'prefix': '/', 'headers': [{'name': 'x', 'exact_match': 'y'}, {'name': 'z', 'exact_match': 'y'}]},"
+                       " 'route': {'cluster': 'c'}}]}]}";
+    assert_int_equal(check(&pb_route_configuration_type, json, log, &error), WEIR_OK);
+    assert_int_equal(met.warnings, 1);
+    assert_int_equal(met.kind, WEIR_SUPPORT_DEPRECATED);
+    assert_string_equal(met.field, "envoy.config.route.v3.HeaderMatcher.exact_match");
+    assert_string_equal(met.message, "r");
+    assert_string_equal(met.path, "virtual_hosts[0].routes[0].match.headers[0].exact_match");
+    assert_int_equal(weir_support_log_count(log, WEIR_SUPPORT_DEPRECATED), 2);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(check(&pb_route_configuration_type, json, log, &error), WEIR_OK);
+    assert_int_equal(met.warnings, 100);
+    assert_int_equal(weir_support_log_count(log, WEIR_SUPPORT_DEPRECATED), 402);
+    weir_support_log_destroy(log);
+}
+
+static void test_unfinished_fields_are_told_and_counted(void **state)
+{
+    (void)state;
+    struct weir_error error;
+    struct met met = {0};
+    struct weir_support_log *log = weir_support_log_create(on_warn, &met, WEIR_UNKNOWN_TELL);
+    assert_int_equal(check(&pb_http2_protocol_options_type, "{'use_oghttp2_codec': false}", log, &error), WEIR_OK);
+    assert_int_equal(met.kinds, 1u << WEIR_SUPPORT_WORK_IN_PROGRESS | 1u << WEIR_SUPPORT_IGNORED);
+    assert_string_equal(met.field, "envoy.config.core.v3.Http2ProtocolOptions.use_oghttp2_codec");
+    assert_int_equal(weir_support_log_count(log, WEIR_SUPPORT_WORK_IN_PROGRESS), 1);
+    weir_support_log_destroy(log);
+}
+
+static void test_unknown_fields_are_told_once_for_each_set_of_numbers(void **state)
+{
+    (void)state;
+    struct weir_error error;
+    struct met met = {0};
+    struct weir_wire_report report = {.unknown_count = 1, .unknown = {{&pb_cluster_type, 3, {9999, 9999, 9998}}}};
+    struct weir_support_log *log = weir_support_log_create(on_warn, &met, WEIR_UNKNOWN_TELL);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(weir_support_check_unknown(log, &report, &error), WEIR_OK);
+    assert_int_equal(met.warnings, 1);
+    assert_string_equal(met.field, "envoy.config.cluster.v3.Cluster");
+    assert_string_equal(met.reason, "9999, 9999, 9998");
+    report.unknown[0].count = 2;
+    assert_int_equal(weir_support_check_unknown(log, &report, &error), WEIR_OK);
+    assert_int_equal(weir_support_log_count(log, WEIR_SUPPORT_DYNAMIC_UNKNOWN), 2);
+    for (uint32_t i = 0; i < 5000; i++) { /* bounded */
+        report.unknown[0].numbers[0] = 10000 + i;
+        assert_int_equal(weir_support_check_unknown(log, &report, &error), WEIR_OK);
+    }
+    assert_int_equal(weir_support_log_count(log, WEIR_SUPPORT_DYNAMIC_UNKNOWN), 1024);
+    weir_support_log_destroy(log);
+}
+
+static void test_unknown_fields_are_ignored_or_refused_as_the_policy_says(void **state)
+{
+    (void)state;
+    struct weir_error error;
+    struct met met = {0};
+    struct weir_wire_report report = {.unknown_count = 1, .unknown = {{&pb_cluster_type, 1, {9999}}}};
+    struct weir_support_log *log = weir_support_log_create(on_warn, &met, WEIR_UNKNOWN_IGNORE);
+    assert_int_equal(weir_support_check_unknown(log, &report, &error), WEIR_OK);
+    weir_support_log_destroy(log);
+    log = weir_support_log_create(on_warn, &met, WEIR_UNKNOWN_REJECT);
+    assert_int_equal(weir_support_check_unknown(log, &report, &error), WEIR_ERR_INVALID);
+    assert_string_equal(error.text, "envoy.config.cluster.v3.Cluster has unknown fields {9999}");
+    assert_int_equal(met.warnings, 0);
     weir_support_log_destroy(log);
 }
 
@@ -145,6 +227,10 @@ int main(void)
         cmocka_unit_test(test_a_message_that_nobody_implements_is_refused_by_its_first_set_field),
         cmocka_unit_test(test_values_of_maps_are_judged_by_their_own_message),
         cmocka_unit_test(test_an_ignored_field_is_warned_of_once_and_counted),
+        cmocka_unit_test(test_deprecated_fields_are_told_once_for_each_message_and_counted_each_time),
+        cmocka_unit_test(test_unfinished_fields_are_told_and_counted),
+        cmocka_unit_test(test_unknown_fields_are_told_once_for_each_set_of_numbers),
+        cmocka_unit_test(test_unknown_fields_are_ignored_or_refused_as_the_policy_says),
         cmocka_unit_test(test_the_table_prints_every_field_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
