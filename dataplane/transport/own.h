@@ -13,7 +13,8 @@ struct weir_own_connections {
 struct weir_own_connections *weir_own_connections_create(void);
 void weir_own_connections_destroy(struct weir_own_connections *o);
 /* `fd` connects to `remote`. Returns the port to give to weir_own_remove(), 0: not noted. Any worker, at once after connect(): the
- * other end may be accepted before the connection is known to be there. */
+ * other end may be accepted before the connection is known to be there. Another worker may still be quicker: a chain of connections
+ * to oneself then ends one link later. */
 uint16_t weir_own_add(struct weir_own_connections *o, int fd, const struct weir_address *remote);
 void weir_own_remove(struct weir_own_connections *o, uint16_t port);
 /* Whether a connection accepted from `from`, which was going to `to`, is one of them. */
