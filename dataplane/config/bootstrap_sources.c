@@ -17,6 +17,8 @@ static enum weir_err ads_fill(struct weir_bootstrap *b, const pb_api_config_sour
     bool delta = a->api_type == ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__DELTA_GRPC;
     if (!delta && a->api_type != ENVOY__CONFIG__CORE__V3__API_CONFIG_SOURCE__API_TYPE__GRPC)
         return weir_error_set(e, WEIR_ERR_UNSUPPORTED, "%s.api_type: GRPC or DELTA_GRPC was expected", path);
+    if (a->transport_api_version == ENVOY__CONFIG__CORE__V3__API_VERSION__V2)
+        return weir_error_set(e, WEIR_ERR_UNSUPPORTED, "%s.transport_api_version: only V3 is supported", path);
     if (a->n_grpc_services == 0) return weir_error_set(e, WEIR_ERR_INVALID, "%s.grpc_services: one is required", path);
     const pb_grpc_service *g = a->grpc_services[0];
     if (g->target_specifier_case != ENVOY__CONFIG__CORE__V3__GRPC_SERVICE__TARGET_SPECIFIER_ENVOY_GRPC)
@@ -47,6 +49,8 @@ static enum weir_err ads_fill(struct weir_bootstrap *b, const pb_api_config_sour
 static enum weir_err source_fill(struct weir_bootstrap *b, const pb_config_source *s, const char *path, struct weir_source *out, struct weir_error *e)
 {
     if (s == NULL) return WEIR_OK;
+    if (s->resource_api_version == ENVOY__CONFIG__CORE__V3__API_VERSION__V2)
+        return weir_error_set(e, WEIR_ERR_UNSUPPORTED, "%s.resource_api_version: only V3 is supported", path);
     out->initial_fetch_timeout_ms = weir_duration_ms(s->initial_fetch_timeout, WEIR_INITIAL_FETCH_TIMEOUT_MS_DEFAULT);
     switch (s->config_source_specifier_case) {
     case ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_ADS:

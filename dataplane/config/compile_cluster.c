@@ -7,6 +7,7 @@
 #include "dataplane/cluster/cluster_stats.h"
 #include "dataplane/config/compile_dns.h"
 #include "dataplane/config/compile_tls.h"
+#include "dataplane/config/compile_types.h"
 #include "dataplane/limits.h"
 
 #define CONNECT_TIMEOUT_MS_DEFAULT 5000u
@@ -43,6 +44,8 @@ static enum weir_err type_compile(struct weir_compile *c, const pb_cluster *p, s
     out->type = WEIR_CLUSTER_EDS;
     if (p->eds_cluster_config == NULL || p->eds_cluster_config->eds_config == NULL)
         return weir_reject(c, "eds_cluster_config.eds_config", "cannot create an EDS cluster without an EDS config");
+    enum weir_err err = weir_ads_source_check(c, "eds_cluster_config.eds_config", p->eds_cluster_config->eds_config);
+    if (err != WEIR_OK) return err;
     out->initial_fetch_timeout_ms =
         weir_duration_ms(p->eds_cluster_config->eds_config->initial_fetch_timeout, WEIR_INITIAL_FETCH_TIMEOUT_MS_DEFAULT);
     out->eds_service_name = weir_compile_str(c, p->eds_cluster_config->service_name);

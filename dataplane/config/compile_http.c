@@ -6,6 +6,7 @@
 #include "dataplane/codec/h1_stats.h"
 #include "dataplane/codec/h2_stats.h"
 #include "dataplane/config/compile_codec.h"
+#include "dataplane/config/compile_types.h"
 #include "dataplane/filters/filters.h"
 #include "dataplane/limits.h"
 #include "dataplane/observe/access_log.h"
@@ -103,6 +104,8 @@ static enum weir_err compile_routes(struct weir_compile *c, const pb_hcm *pb, st
     size_t mark = weir_path_push(c, "rds", -1);
     if (pb->rds->route_config_name[0] == 0) return weir_reject(c, "route_config_name", "is required");
     const pb_config_source *source = pb->rds->config_source;
+    enum weir_err err = weir_ads_source_check(c, "config_source", source);
+    if (err != WEIR_OK) return err;
     uint64_t wait_ms = source != NULL ? weir_duration_ms(source->initial_fetch_timeout, WEIR_INITIAL_FETCH_TIMEOUT_MS_DEFAULT)
                                       : WEIR_INITIAL_FETCH_TIMEOUT_MS_DEFAULT;
     out->route_table_slot = c->names->route_table_slot(c->names->ctx, weir_compile_str(c, pb->rds->route_config_name), wait_ms);

@@ -25,6 +25,18 @@ enum weir_err weir_config_decode(struct weir_arena *arena, const ProtobufCMessag
     return err != WEIR_OK ? err : weir_config_check(*out, log, e);
 }
 
+enum weir_err weir_ads_source_check(struct weir_compile *c, const char *field, const void *config_source)
+{
+    const pb_config_source *s = config_source;
+    if (s == NULL) return WEIR_OK;
+    size_t mark = weir_path_push(c, field, -1);
+    if (s->config_source_specifier_case == ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_PATH_CONFIG_SOURCE)
+        return weir_reject(c, "path_config_source", "only listeners and clusters are taken from files, this comes by ads");
+    if (s->resource_api_version == ENVOY__CONFIG__CORE__V3__API_VERSION__V2) return weir_reject(c, "resource_api_version", "only V3 is supported");
+    weir_path_pop(c, mark);
+    return WEIR_OK;
+}
+
 static enum weir_err cluster(struct weir_compile *c, struct weir_str name, const ProtobufCMessage *msg, struct weir_resource **out)
 {
     (void)name;

@@ -18,5 +18,7 @@ enum weir_err weir_config_decode(struct weir_arena *arena, const ProtobufCMessag
                                  struct weir_support_log *log, ProtobufCMessage **out, struct weir_error *e) WEIR_MUST_USE;
 /* The same checks on a message that is unpacked already (bootstrap). */
 enum weir_err weir_config_check(const ProtobufCMessage *m, struct weir_support_log *log, struct weir_error *e) WEIR_MUST_USE;
+/* Where endpoints and routes come from: a ConfigSource that is not the ADS stream is refused by the name of its kind. NULL passes. */
+enum weir_err weir_ads_source_check(struct weir_compile *c, const char *field, const void *config_source) WEIR_MUST_USE;
 
 #endif

@@ -88,7 +88,7 @@ struct weir_hcm {
     bool xfcc_subject, xfcc_uri, xfcc_dns;
     struct weir_str local_ip;         /* stands for a loopback peer in x-forwarded-for, as Envoy does */
     struct weir_str scheme_overwrite; /* scheme_header_transformation; empty: none */
-    bool generate_request_id, preserve_external_request_id, always_set_request_id_in_response, pack_trace_reason;
+    bool generate_request_id, preserve_external_request_id, always_set_request_id_in_response;
     bool add_user_agent;
     struct weir_str node_cluster, node_id;
     struct weir_str via, server_name;

@@ -126,6 +126,9 @@ def test_fractions_follow_runtime(start_weir, layers, body):
 @pytest.mark.parametrize("fields, fault", [
     ({"default_regex_engine": {"name": "x", "typed_config": {"@type": config.PREFIX + "regex_engines.v3.GoogleRE2"}}}, None),
     ({"default_regex_engine": {"name": "x", "typed_config": {"@type": config.PREFIX + "filters.http.cors.v3.Cors"}}}, "default_regex_engine.typed_config"),
+    ({"dynamic_resources": {"cds_config": {"api_config_source": {"api_type": "GRPC"}}}}, "does not support api_config_source"),
+    ({"dynamic_resources": {"lds_config": {"path_config_source": {"path": "/x"}, "resource_api_version": "V2"}}}, "lds_config.resource_api_version"),
+    ({"dynamic_resources": {"ads_config": {"api_type": "GRPC", "transport_api_version": "V2"}}}, "ads_config.transport_api_version"),
     ({"cluster_manager": {}}, None),
     ({"cluster_manager": {"local_cluster_name": "x"}}, "local_cluster_name"),
 ])

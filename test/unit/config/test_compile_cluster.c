@@ -258,6 +258,10 @@ static void test_an_eds_cluster_needs_its_source(void **state)
     struct fixture *f = *state;
     assert_refused(f, "{'name': 'c', 'type': 'EDS'}",
                    "eds_cluster_config.eds_config: cannot create an EDS cluster without an EDS config");
+    assert_refused(f, "{'name': 'c', 'type': 'EDS', 'eds_cluster_config': {'eds_config': {'path_config_source': {'path': '/x'}}}}",
+                   "eds_cluster_config.eds_config.path_config_source: only listeners and clusters are taken from files, this comes by ads");
+    assert_refused(f, "{'name': 'c', 'type': 'EDS', 'eds_cluster_config': {'eds_config': {'ads': {}, 'resource_api_version': 'V2'}}}",
+                   "eds_cluster_config.eds_config.resource_api_version: only V3 is supported");
     assert_int_equal(compile(f, "{'name': 'c', 'type': 'EDS', 'eds_cluster_config': {'eds_config': {'ads': {}}}}"), WEIR_OK);
     assert_str(f->config->eds_service_name, "c");
     assert_int_equal(compile(f, "{'name': 'c', 'type': 'EDS', 'eds_cluster_config': {'eds_config': {'ads': {}}, 'service_name': 's'}}"),
