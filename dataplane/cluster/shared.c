@@ -8,6 +8,7 @@
 #include "dataplane/cluster/original_dst.h"
 #include "dataplane/cluster/outlier.h"
 #include "dataplane/cluster/resolution.h"
+#include "dataplane/codec/h1_stats.h"
 #include "dataplane/codec/h2_stats.h"
 
 /* ---- life ---- */
@@ -23,20 +24,24 @@ void weir_cluster_shared_release(struct weir_cluster_shared *s)
     uint32_t before = atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before > 1) return;
-    struct weir_stats *h2 = atomic_load_explicit(&s->h2_stats, memory_order_acquire);
-    if (h2 != NULL) weir_stats_release(h2);
+    for (int h2 = 0; h2 < 2; h2++) {
+        struct weir_stats *set = atomic_load_explicit(&s->codec_stats[h2], memory_order_acquire);
+        if (set != NULL) weir_stats_release(set);
+    }
     free(s);
 }
 
-struct weir_stats *weir_cluster_shared_h2_stats(struct weir_cluster_shared *s, const struct weir_cluster_config *config)
+struct weir_stats *weir_cluster_shared_codec_stats(struct weir_cluster_shared *s, const struct weir_cluster_config *config, bool h2)
 {
-    struct weir_stats *set = atomic_load_explicit(&s->h2_stats, memory_order_acquire);
+    struct weir_stats *set = atomic_load_explicit(&s->codec_stats[h2], memory_order_acquire);
     if (set != NULL) return set;
     struct weir_arena scratch = {0};
-    struct weir_str prefix = weir_arena_printf(&scratch, "cluster.%.*s.http2.", WEIR_STR_ARG(config->stat_name));
-    struct weir_stats *mine = weir_stats_acquire(s->env->stats, prefix, weir_h2_stat_descs, WEIR_H2_STAT_COUNT);
+    struct weir_str prefix = weir_arena_printf(&scratch, "cluster.%.*s.http%d.", WEIR_STR_ARG(config->stat_name), h2 ? 2 : 1);
+    struct weir_stats *mine = h2 ? weir_stats_acquire(s->env->stats, prefix, weir_h2_stat_descs, WEIR_H2_STAT_COUNT)
+                                 : weir_stats_acquire(s->env->stats, prefix, weir_h1_stat_descs, WEIR_H1_STAT_COUNT);
     weir_arena_deinit(&scratch);
-    if (atomic_compare_exchange_strong_explicit(&s->h2_stats, &set, mine, memory_order_acq_rel, memory_order_acquire)) return mine;
+    if (atomic_compare_exchange_strong_explicit(&s->codec_stats[h2], &set, mine, memory_order_acq_rel, memory_order_acquire))
+        return mine;
     weir_stats_release(mine);
     return set;
 }

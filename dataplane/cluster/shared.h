@@ -33,7 +33,7 @@ struct weir_cluster_shared {
     const struct weir_cluster_env *env;
     _Atomic uint32_t health_epoch; /* moves when a host's flags changed */
     struct weir_breaker breakers[2];
-    struct weir_stats *_Atomic h2_stats; /* cluster.NAME.http2.; NULL until weir_cluster_shared_h2_stats() */
+    struct weir_stats *_Atomic codec_stats[2]; /* cluster.NAME.http1., .http2.; NULL until weir_cluster_shared_codec_stats() */
 
     /* Control thread only from here. */
     struct weir_cluster_config *config; /* a reference is held */
@@ -85,8 +85,8 @@ void weir_cluster_shared_set_config(struct weir_cluster_shared *s, struct weir_c
 void weir_cluster_shared_set_endpoints(struct weir_cluster_shared *s, struct weir_endpoints *endpoints);
 /* The hosts of a DNS cluster have changed (cluster/resolution.h): publishes if the cluster was published before. */
 void weir_cluster_shared_resolved(struct weir_cluster_shared *s);
-/* Counters of HTTP/2 towards this cluster, made at first use. Any thread. Lives as long as the shared part. */
-struct weir_stats *weir_cluster_shared_h2_stats(struct weir_cluster_shared *s, const struct weir_cluster_config *config);
+/* Counters of HTTP/1 or HTTP/2 towards this cluster, made at first use. Any thread. Lives as long as the shared part. */
+struct weir_stats *weir_cluster_shared_codec_stats(struct weir_cluster_shared *s, const struct weir_cluster_config *config, bool h2);
 /* Outlier signals from a worker (enum weir_outlier_signal): by mail to the control thread. Any thread. */
 void weir_cluster_shared_signal(struct weir_cluster_shared *s, struct weir_host *host, uint32_t signals);
 /* To every worker: weir_cluster_install() with what is set now. */

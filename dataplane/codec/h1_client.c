@@ -68,7 +68,6 @@ static void head(struct weir_h1 *h, char *bytes)
     struct weir_h1_exchange *x = h->x;
     struct weir_headers *headers = WEIR_NEW(x->stream.arena, struct weir_headers, 1);
     enum weir_h1_fault f = weir_h1_response_read(&x->parser, bytes, h->codec.config, &x->request, headers, &x->in);
-    weir_h1_count_underscores(h, x->in.underscores);
     if (f != WEIR_H1_FAULT_NONE) {
         fault(h, f);
         return;

@@ -138,7 +138,7 @@ static void read_fields(const struct weir_h1_parser *x, char *head, const struct
         struct weir_str name = {head + t->name, t->name_n};
         struct weir_str value = {head + t->value, t->value_n};
         enum weir_header_id id = weir_header_id(name);
-        if (id == WEIR_H_NONE && config->underscores != WEIR_UNDERSCORE_ALLOW && memchr(name.p, '_', name.n) != NULL) {
+        if (id == WEIR_H_NONE && request && config->underscores != WEIR_UNDERSCORE_ALLOW && memchr(name.p, '_', name.n) != NULL) {
             f->underscores++;
             continue;
         }
@@ -344,8 +344,7 @@ enum weir_h1_fault weir_h1_response_read(const struct weir_h1_parser *x, char *h
     struct fields f;
     *m = (struct weir_h1_message){.status = x->status, .http10 = x->minor == 0};
     read_fields(x, head, config, false, 1, out, &f);
-    m->underscores = f.underscores;
-    if (x->major != 1 || f.lengths > 1 || f.bad_length || (f.underscores > 0 && config->underscores == WEIR_UNDERSCORE_REJECT))
+    if (x->major != 1 || f.lengths > 1 || f.bad_length)
         return WEIR_H1_FAULT_CODEC;
     if (f.encodings > 1 || (f.encodings == 1 && (!f.chunked || m->http10)))
         return WEIR_H1_FAULT_TRANSFER_ENCODING;

@@ -77,10 +77,10 @@ static void end(struct weir_http_connection *c, struct weir_str details)
     c->codec = NULL;
     weir_connection_done(c->base);
 }
-static void close_now(struct weir_http_connection *c)
+static void close_now(struct weir_http_connection *c, struct weir_str details)
 {
     struct weir_transport *t = c->transport;
-    end(c, WEIR_STR("connection_closed_locally"));
+    end(c, details);
     weir_transport_close(t, false);
 }
 /* All is said: FIN after what is queued. */
@@ -120,7 +120,7 @@ static void flush(struct weir_deferred *d)
 {
     struct weir_http_connection *c = WEIR_CONTAINER_OF(d, struct weir_http_connection, flush);
     if (c->keepalive_failed) {
-        close_now(c);
+        close_now(c, WEIR_STR("downstream_local_disconnect(http2_ping_timeout)"));
         return;
     }
     /* What is left of a connection that ends is little, and nobody would ask for it later. */
@@ -282,13 +282,6 @@ static void on_stream(void *owner, struct weir_codec_stream *cs)
 {
     struct weir_http_connection *c = owner;
     refresh_config(c);
-    bool waked = c->home->h2_ping_idle_ms != 0 && c->stream_count == 0 &&
-                 c->worker->timers.clock_ms >= c->idle_since_ms + c->home->h2_ping_idle_ms;
-    if (waked && !is_h1(c) && c->pong_due_ms == 0) {
-        c->pong_due_ms = c->worker->timers.clock_ms + c->home->h2_ping_timeout_ms;
-        weir_codec_ping(c->codec);
-        arm_timer(c);
-    }
     struct weir_stream *s = weir_stream_create(c, cs);
     weir_list_push_back(&c->streams, &s->node);
     c->stream_count++;
@@ -522,7 +515,7 @@ static void on_drain(struct weir_connection *base)
 }
 static void on_deadline(struct weir_connection *base)
 {
-    close_now(weir_connection_state(base));
+    close_now(weir_connection_state(base), WEIR_STR("connection_closed_locally"));
 }
 const struct weir_network_filter weir_network_filter_http = {
     .name = "envoy.filters.network.http_connection_manager",

@@ -326,9 +326,9 @@ static struct weir_codec *codec_create(struct weir_upstream_connection *c)
         p->h1_learned = !h2;
         count(c, h2 ? WEIR_CS_upstream_cx_http2_total : WEIR_CS_upstream_cx_http1_total);
     }
-    if (!h2) return weir_h1_client_create(w, &config->h1, &codec_events, c);
-    struct weir_codec *codec = weir_h2_client_create(w, &config->h2, &codec_events, c);
-    codec->stats = weir_stats_shard(weir_cluster_shared_h2_stats(weir_pool_cluster(p)->shared, config), w->index);
+    struct weir_codec *codec = h2 ? weir_h2_client_create(w, &config->h2, &codec_events, c)
+                                  : weir_h1_client_create(w, &config->h1, &codec_events, c);
+    codec->stats = weir_stats_shard(weir_cluster_shared_codec_stats(weir_pool_cluster(p)->shared, config, h2), w->index);
     return codec;
 }
 

@@ -142,6 +142,7 @@ class Peer:
         self.goaway_last_stream_id = None
         self.closed = False
         self.ping_acks = 0
+        self.pings = 0  # the peer's
         # The peer's laxness must show, ours must be possible: tests send what h2 would refuse to send.
         config = h2.config.H2Configuration(client_side=client_side, header_encoding="utf-8",
                                            validate_outbound_headers=False, normalize_outbound_headers=False)
@@ -198,6 +199,8 @@ class Peer:
             self.goaway_last_stream_id = event.last_stream_id
         elif isinstance(event, h2.events.PingAckReceived):
             self.ping_acks += 1
+        elif isinstance(event, h2.events.PingReceived):
+            self.pings += 1
         stream = self.streams.get(getattr(event, "stream_id", None))
         if isinstance(event, h2.events.RequestReceived):
             stream = self.streams[event.stream_id] = Stream(self, event.stream_id)
