@@ -153,6 +153,14 @@ static void map_print(struct printer *p, const ProtobufCMessage *m, const Protob
     close_print(p, "}", n == 0);
 }
 
+static void field_print(struct printer *p, const ProtobufCMessage *m, unsigned i, const struct weir_pb_field *fact)
+{
+    const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+    if (fact->flags & WEIR_PB_MAP) map_print(p, m, f, fact);
+    else if (f->label == PROTOBUF_C_LABEL_REPEATED) list_print(p, m, f, fact);
+    else element_print(p, f, fact, weir_pb_value(m, f, 0));
+}
+
 /* Fields without the braces around them. */
 static void fields_print(struct printer *p, const ProtobufCMessage *m, const struct weir_pb_message *facts, bool *first)
 {
@@ -160,11 +168,8 @@ static void fields_print(struct printer *p, const ProtobufCMessage *m, const str
     for (unsigned i = 0; i < d->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &d->fields[i];
         if (!weir_pb_is_set(m, f)) continue;
-        const struct weir_pb_field *fact = weir_pb_field(facts, i);
         key_print(p, first, weir_str_of(f->name));
-        if (fact->flags & WEIR_PB_MAP) map_print(p, m, f, fact);
-        else if (f->label == PROTOBUF_C_LABEL_REPEATED) list_print(p, m, f, fact);
-        else element_print(p, f, fact, weir_pb_value(m, f, 0));
+        field_print(p, m, i, weir_pb_field(facts, i));
     }
 }
 
@@ -276,6 +281,12 @@ void weir_pb_to_json(const ProtobufCMessage *m, const struct weir_json_options *
 {
     struct printer p = {.o = o, .out = out, .level = o->level};
     message_print(&p, m, weir_pb_of(m->descriptor));
+}
+
+void weir_pb_field_to_json(const ProtobufCMessage *m, unsigned field, const struct weir_json_options *o, struct weir_out *out)
+{
+    struct printer p = {.o = o, .out = out, .level = o->level};
+    field_print(&p, m, field, weir_pb_field(weir_pb_of(m->descriptor), field));
 }
 
 bool weir_any_to_json(struct weir_str type_url, ProtobufCBinaryData value, const struct weir_json_options *o, struct weir_out *out)

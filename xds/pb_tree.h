@@ -33,6 +33,8 @@ struct weir_json_options {
 /* Fields under their proto names, those at their default left out, as Envoy's admin prints. Any is expanded where its type
  * is known. */
 void weir_pb_to_json(const ProtobufCMessage *m, const struct weir_json_options *o, struct weir_out *out);
+/* The value of one field that is set (weir_pb_is_set), without its name; `field` is its index in the descriptor. */
+void weir_pb_field_to_json(const ProtobufCMessage *m, unsigned field, const struct weir_json_options *o, struct weir_out *out);
 /* A packed message (of an Any): false when the type is unknown or the bytes are broken, then nothing was added. */
 bool weir_any_to_json(struct weir_str type_url, ProtobufCBinaryData value, const struct weir_json_options *o,
                       struct weir_out *out);

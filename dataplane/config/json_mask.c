@@ -82,21 +82,10 @@ static const struct weir_tree *cut_all(struct weir_arena *a, const struct weir_t
     return all;
 }
 
-size_t weir_json_mask_print(struct weir_arena *a, const struct weir_tree *root, struct weir_str list, struct weir_str mask, struct weir_out *out)
+bool weir_json_mask_print(struct weir_arena *a, const struct weir_tree *value, struct weir_str mask, uint32_t level, struct weir_out *out)
 {
-    const struct weir_tree *elements = weir_tree_get(root, list);
-    size_t n = 0;
-    weir_out_add(out, WEIR_STR("{\n "));
-    weir_out_string(out, list);
-    weir_out_add(out, WEIR_STR(": ["));
-    for (uint32_t i = 0; elements != NULL && elements->kind == WEIR_TREE_LIST && i < elements->count; i++) {
-        const struct weir_tree *part = cut_all(a, elements->items[i], mask);
-        if (part == NULL) continue;
-        if (n++ > 0) weir_out_add(out, WEIR_STR(","));
-        line(out, 2);
-        print(part, 2, out);
-    }
-    if (n > 0) line(out, 1);
-    weir_out_add(out, WEIR_STR("]\n}\n"));
-    return n;
+    const struct weir_tree *part = cut_all(a, value, mask);
+    if (part == NULL) return false;
+    print(part, level, out);
+    return true;
 }

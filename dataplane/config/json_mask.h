@@ -5,8 +5,8 @@
 #include "dataplane/base/out.h"
 #include "xds/tree.h"
 
-/* Prints the elements of root's list `list` ("configs"), each cut down to the paths of the mask ("cluster.name,version_info"),
- * which go through lists; @type stays. Elements in which no path is found are left out; returns how many are left. */
-size_t weir_json_mask_print(struct weir_arena *a, const struct weir_tree *root, struct weir_str list, struct weir_str mask, struct weir_out *out);
+/* Prints `value` (an element, a section) cut down to the paths of the mask ("cluster.name,version_info"), which go through lists;
+ * @type stays. False: no path is found in it, nothing was printed. `level`: of the line that it stands on. */
+bool weir_json_mask_print(struct weir_arena *a, const struct weir_tree *value, struct weir_str mask, uint32_t level, struct weir_out *out);
 
 #endif

@@ -74,6 +74,12 @@ void weir_publisher_each_warming(struct weir_publisher *p, void (*each)(void *ct
                                  void *ctx);
 /* Every record of a type, in order of names. */
 void weir_publisher_each(struct weir_publisher *p, enum weir_resource_type type, void (*each)(void *ctx, const struct weir_record *r), void *ctx);
+/* The same over several turns: records may come and go meanwhile. The names are those of its making. */
+struct weir_publisher_walk;
+struct weir_publisher_walk *weir_publisher_walk_create(struct weir_publisher *p, enum weir_resource_type type);
+/* False: the end. *out is NULL where this call only went on sorting; valid for the turn. */
+bool weir_publisher_walk_next(struct weir_publisher_walk *w, const struct weir_record **out);
+void weir_publisher_walk_destroy(struct weir_publisher_walk *w);
 struct weir_record *weir_publisher_record(struct weir_publisher *p, enum weir_resource_type type, struct weir_str name);
 size_t weir_publisher_count(const struct weir_publisher *p, enum weir_resource_type type);
 size_t weir_publisher_active(const struct weir_publisher *p, enum weir_resource_type type); /* those that serve */

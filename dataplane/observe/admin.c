@@ -13,6 +13,8 @@
 
 #define CONNECTIONS_MAX 256
 #define LINGER_MS 1000
+#define QUEUE_HIGH_BYTES (256u * 1024u) /* of a page that its reader has not taken: no more of it is rendered */
+#define QUEUE_LOW_BYTES (64u * 1024u)
 
 struct connection {
     struct weir_list node;
@@ -22,6 +24,7 @@ struct connection {
     struct weir_codec_stream *stream;
     struct weir_arena arena; /* of the request at hand */
     struct weir_headers *request;
+    struct weir_admin_source *source; /* of the page on its way */
     struct weir_deferred flush;
     struct weir_dead dead;
     bool last; /* close once all is written */
@@ -41,8 +44,8 @@ struct weir_admin {
 static const struct weir_codec_config codec_config = {
     .header_bytes_max = 60 * 1024,
     .header_count_max = 100,
-    .stream_high_water = 1024 * 1024,
-    .stream_low_water = 512 * 1024,
+    .stream_high_water = QUEUE_HIGH_BYTES,
+    .stream_low_water = QUEUE_LOW_BYTES,
     .h1_allow_absolute_url = true,
     .h1_accept_http_10 = true,
     .h1_default_host = WEIR_STR_INIT("admin"),
@@ -152,13 +155,40 @@ static void connection_free(struct weir_dead *d)
     free(c);
 }
 
+static void source_end(struct connection *c)
+{
+    if (c->source != NULL) c->source->destroy(c->source);
+    c->source = NULL;
+}
+
 static void connection_end(struct connection *c)
 {
+    source_end(c);
     c->transport = NULL;
     weir_worker_undefer(&c->flush);
     weir_list_remove(&c->node);
     c->admin->connection_count--;
     weir_worker_bury(c->admin->worker, &c->dead);
+}
+
+static void body_send(struct connection *c, const struct weir_out *piece, bool end)
+{
+    struct weir_buffer b;
+    weir_buffer_init(&b);
+    if (piece->n > 0) weir_buffer_append(&b, &c->admin->worker->blocks, piece->p, piece->n);
+    weir_codec_stream_send_data(c->stream, &b, end);
+    weir_buffer_deinit(&b);
+}
+
+/* One piece of the page; its sending defers the flush anew. */
+static void source_go_on(struct connection *c)
+{
+    struct weir_out piece = {0};
+    bool end = !c->source->more(c->source, &piece);
+    if (end) source_end(c);
+    if (end || piece.n > 0) body_send(c, &piece, end);
+    weir_out_deinit(&piece);
+    weir_worker_defer(c->admin->worker, &c->flush);
 }
 
 static void flush_run(struct weir_deferred *d)
@@ -174,6 +204,10 @@ static void flush_run(struct weir_deferred *d)
     } while (true);
     if (!weir_buffer_empty(&b)) weir_transport_write(c->transport, &b);
     weir_buffer_deinit(&b);
+    if (c->source != NULL && c->stream != NULL) {
+        if (weir_transport_queued(c->transport) < QUEUE_HIGH_BYTES) source_go_on(c); /* else on_drained */
+        return;
+    }
     if (!c->last || !weir_codec_idle(c->codec)) return;
     weir_transport_finish(c->transport, LINGER_MS);
     connection_end(c);
@@ -188,7 +222,6 @@ static void on_output(void *owner)
 static void reply_send(struct connection *c, struct weir_admin_reply *reply)
 {
     struct weir_headers h;
-    struct weir_buffer body;
     struct weir_worker *w = c->admin->worker;
     weir_headers_init(&h, &c->arena);
     struct weir_str status = weir_arena_printf(&c->arena, "%u", reply->status);
@@ -201,12 +234,10 @@ static void reply_send(struct connection *c, struct weir_admin_reply *reply)
     if (weir_codec_stream_send_headers(c->stream, &h, false) != WEIR_OK) {
         weir_codec_stream_reset(c->stream, WEIR_RESET_LOCAL);
         c->stream = NULL;
+        source_end(c);
         return;
     }
-    weir_buffer_init(&body);
-    if (reply->body.n > 0) weir_buffer_append(&body, &w->blocks, reply->body.p, reply->body.n);
-    weir_codec_stream_send_data(c->stream, &body, true);
-    weir_buffer_deinit(&body);
+    body_send(c, &reply->body, c->source == NULL);
 }
 
 static void request_serve(struct connection *c)
@@ -217,6 +248,9 @@ static void request_serve(struct connection *c)
     if (question < target.n) r.query = (struct weir_str){target.p + question + 1, target.n - question - 1};
     struct weir_admin_reply reply = {.status = 200, .content_type = WEIR_ADMIN_TEXT};
     page_serve(c->admin, &r, &reply);
+    c->source = reply.source;
+    /* A short page ends with its first piece, and nobody is to render what is not sent. */
+    if (c->source != NULL && (weir_str_eq(r.method, WEIR_STR("HEAD")) || !c->source->more(c->source, &reply.body))) source_end(c);
     reply_send(c, &reply);
     weir_out_deinit(&reply.body);
 }
@@ -243,7 +277,7 @@ static void on_trailers(void *ctx, struct weir_headers *h)
 
 static void on_send(void *ctx)
 {
-    (void)ctx; /* the whole page is queued already */
+    (void)ctx; /* what the transport has queued decides */
 }
 
 static void on_stream_closed(void *ctx, enum weir_reset reason, struct weir_str details)
@@ -252,6 +286,7 @@ static void on_stream_closed(void *ctx, enum weir_reset reason, struct weir_str 
     (void)reason;
     (void)details;
     c->stream = NULL;
+    source_end(c);
     weir_worker_defer(c->admin->worker, &c->flush);
 }
 
@@ -322,6 +357,12 @@ static void on_nothing(void *owner)
     (void)owner;
 }
 
+static void on_drained(void *owner)
+{
+    struct connection *c = owner;
+    if (c->source != NULL) weir_worker_defer(c->admin->worker, &c->flush);
+}
+
 static void on_closed(void *owner, enum weir_close_reason reason)
 {
     struct connection *c = owner;
@@ -335,7 +376,7 @@ static const struct weir_transport_events transport_events = {
     .on_connected = on_nothing,
     .on_read = on_read,
     .on_eof = on_eof,
-    .on_drained = on_nothing,
+    .on_drained = on_drained,
     .on_flushed = on_nothing,
     .on_closed = on_closed,
 };
@@ -370,6 +411,7 @@ static void on_accept(void *ctx, bool readable, bool writable)
     weir_list_push_back(&a->connections, &c->node);
     a->connection_count++;
     weir_transport_attach(c->transport, &transport_events, c);
+    weir_transport_set_water(c->transport, QUEUE_HIGH_BYTES, QUEUE_LOW_BYTES);
     weir_transport_read(c->transport, true);
 }
 

@@ -6,6 +6,7 @@
 #include "dataplane/base/address.h"
 #include "dataplane/base/error.h"
 #include "dataplane/base/out.h"
+#include "dataplane/observe/source.h"
 #include "dataplane/worker/worker.h"
 
 #define WEIR_ADMIN_TEXT "text/plain; charset=UTF-8"
@@ -21,6 +22,7 @@ struct weir_admin_reply {
     uint32_t status;          /* 200 unless set */
     const char *content_type; /* WEIR_ADMIN_TEXT unless set */
     struct weir_out body;     /* taken by the server */
+    struct weir_admin_source *source; /* what follows `body`; NULL: nothing. The request stays until it is destroyed */
 };
 struct weir_admin_page {
     const char *path; /* "/ready" */

@@ -37,6 +37,7 @@ static bool buckets_parse(struct weir_str s, struct weir_stats_query *q)
     if (s.n == 0 || weir_str_eq(s, WEIR_STR("none"))) return true;
     if (weir_str_eq(s, WEIR_STR("cumulative"))) q->buckets = WEIR_BUCKETS_CUMULATIVE;
     else if (weir_str_eq(s, WEIR_STR("disjoint"))) q->buckets = WEIR_BUCKETS_DISJOINT;
+    else if (weir_str_eq(s, WEIR_STR("detailed"))) q->buckets = WEIR_BUCKETS_DETAILED;
     else if (weir_str_eq(s, WEIR_STR("summary"))) q->summary = true;
     else return false;
     return true;
@@ -58,7 +59,7 @@ static bool query_parse(const struct weir_admin_request *r, struct weir_stats_qu
     }
     if (!types_parse(weir_admin_param(r, WEIR_STR("type")), q)) return refuse(reply, "invalid &type= param");
     if (!buckets_parse(weir_admin_param(r, WEIR_STR("histogram_buckets")), q))
-        return refuse(reply, "usage: /stats?histogram_buckets=(cumulative|disjoint|none|summary)\n\n");
+        return refuse(reply, "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary)\n");
     /* No stat is hidden. */
     if (weir_str_eq(weir_admin_param(r, WEIR_STR("hidden")), WEIR_STR("only"))) q->types = 0;
     return true;
@@ -68,7 +69,11 @@ void weir_admin_stats_prometheus(struct weir_stats_registry *stats, const struct
                                  struct weir_admin_reply *reply)
 {
     struct weir_stats_query q;
-    if (query_parse(r, &q, reply)) weir_prometheus_print(stats, &q, &reply->body);
+    if (!query_parse(r, &q, reply)) return;
+    if (q.buckets == WEIR_BUCKETS_DISJOINT || q.buckets == WEIR_BUCKETS_DETAILED)
+        (void)refuse(reply, "unsupported prometheus histogram bucket mode");
+    else
+        reply->source = weir_prometheus_source(stats, &q);
 }
 
 void weir_admin_stats(struct weir_stats_registry *stats, const struct weir_admin_request *r, struct weir_admin_reply *reply)
@@ -82,15 +87,13 @@ void weir_admin_stats(struct weir_stats_registry *stats, const struct weir_admin
         (void)refuse(reply, "usage: /stats?format=(html|active-html|json|prometheus|text)\n\n");
         return;
     }
-    if (!query_parse(r, &q, reply)) return;
-    if (json) {
-        reply->content_type = WEIR_ADMIN_JSON;
-        weir_stats_print_json(stats, &q, &reply->body);
-    } else if (prometheus) {
-        weir_prometheus_print(stats, &q, &reply->body);
-    } else {
-        weir_stats_print_text(stats, &q, &reply->body);
+    if (prometheus) {
+        weir_admin_stats_prometheus(stats, r, reply);
+        return;
     }
+    if (!query_parse(r, &q, reply)) return;
+    if (json) reply->content_type = WEIR_ADMIN_JSON;
+    reply->source = json ? weir_stats_json_source(stats, &q) : weir_stats_text_source(stats, &q);
 }
 
 void weir_admin_reset_counters(struct weir_stats_registry *stats, struct weir_admin_reply *reply)

@@ -6,7 +6,7 @@
 #include "dataplane/observe/stats.h"
 
 /* ?usedonly ?filter=REGEX ?type=Counters|Gauges|Histograms|TextReadouts|All ?format=json|prometheus|text
- * ?histogram_buckets=cumulative|disjoint|summary ?text_readouts, as Envoy; its HTML forms are answered as text. */
+ * ?histogram_buckets=cumulative|disjoint|detailed|summary ?text_readouts, as Envoy; its HTML forms are answered as text. */
 void weir_admin_stats(struct weir_stats_registry *stats, const struct weir_admin_request *r, struct weir_admin_reply *reply);
 void weir_admin_stats_prometheus(struct weir_stats_registry *stats, const struct weir_admin_request *r,
                                  struct weir_admin_reply *reply);

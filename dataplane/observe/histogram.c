@@ -163,3 +163,9 @@ uint64_t weir_histogram_count_to(const struct weir_histogram *h, double bound)
     }
     return count;
 }
+
+void weir_histogram_each(const struct weir_histogram *h, void (*fn)(void *ctx, double lower_bound, double width, uint64_t count), void *ctx)
+{
+    struct walk w = {.decade = -2};
+    while (walk_next(h, &w)) fn(ctx, w.left, w.width, w.count);
+}

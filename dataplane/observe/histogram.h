@@ -36,6 +36,9 @@ void weir_histogram_quantiles(const struct weir_histogram *h, const double *q, s
 /* Samples of at most `bound`; exact where no bucket lies across it. */
 uint64_t weir_histogram_count_to(const struct weir_histogram *h, double bound);
 
+/* Calls fn for each bucket that holds samples, in ascending order. */
+void weir_histogram_each(const struct weir_histogram *h, void (*fn)(void *ctx, double lower_bound, double width, uint64_t count), void *ctx);
+
 /* Envoy's defaults: quantiles in percent, and the upper bounds of prometheus' buckets. */
 #define WEIR_HISTOGRAM_QUANTILES 10
 #define WEIR_HISTOGRAM_BOUNDS 19

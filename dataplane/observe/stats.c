@@ -46,7 +46,7 @@ struct merged {
 struct weir_stats {
     struct weir_stats_registry *registry;
     const struct table *table;
-    uint32_t refs; /* under the registry's lock */
+    uint32_t refs, holds; /* under the registry's lock; without references it is in no map */
     struct weir_str key; /* prefix and the table's address */
     struct weir_str prefix;
     int64_t *bases;         /* by index, what counters read as 0; NULL: never reset */
@@ -197,6 +197,7 @@ void weir_stats_release(struct weir_stats *s)
     assert(s->refs != 0);
     bool last = --s->refs == 0;
     if (last) (void)weir_map_remove(&r->sets, s->key);
+    last = last && s->holds == 0;
     (void)pthread_mutex_unlock(&r->lock);
     if (last) set_free(s);
 }
@@ -207,12 +208,12 @@ struct weir_stats_shard *weir_stats_shard(struct weir_stats *s, uint32_t worker)
     struct shard *shard = atomic_load_explicit(&s->shards[worker], memory_order_acquire);
     if (shard != NULL) return &shard->pub;
     /* Lines of its own: two workers never write one. */
-    size_t size = sizeof(*shard) + sizeof(shard->cells[0]) * s->table->count;
+    size_t cells = sizeof(*shard) + sizeof(shard->cells[0]) * s->table->count, size = cells + s->table->count;
     size = (size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
     shard = aligned_alloc(CACHE_LINE, size);
     if (shard == NULL) abort();
     memset(shard, 0, size);
-    shard->pub = (struct weir_stats_shard){shard->cells, s, worker};
+    shard->pub = (struct weir_stats_shard){shard->cells, (_Atomic uint8_t *)((char *)shard + cells), s, worker};
     shard->histograms = zeroed(s->table->histogram_count, sizeof(shard->histograms[0]));
     struct shard *there = NULL;
     if (atomic_compare_exchange_strong_explicit(&s->shards[worker], &there, shard, memory_order_acq_rel, memory_order_acquire))
@@ -236,13 +237,18 @@ void weir_stat_record(struct weir_stats_shard *s, uint32_t index, uint64_t value
     weir_stat_inc(s, index);
 }
 
+/* Names differ in their ends: upstream_rq_200, upstream_rq_2xx. */
+static unsigned named_bucket(struct weir_str leaf)
+{
+    unsigned bucket = (unsigned)leaf.n;
+    if (leaf.n >= 3) bucket += (unsigned char)leaf.p[leaf.n - 1] * 3u + (unsigned char)leaf.p[leaf.n - 2] * 5u + (unsigned char)leaf.p[leaf.n - 3];
+    return bucket % NAMED_BUCKETS;
+}
+
 void weir_stat_add_named(struct weir_stats_shard *s, struct weir_str leaf, int64_t by)
 {
     struct shard *shard = WEIR_CONTAINER_OF(s, struct shard, pub);
-    /* Names differ in their ends: upstream_rq_200, upstream_rq_2xx. */
-    unsigned bucket = (unsigned)leaf.n;
-    if (leaf.n >= 3) bucket += (unsigned char)leaf.p[leaf.n - 1] * 3u + (unsigned char)leaf.p[leaf.n - 2] * 5u + (unsigned char)leaf.p[leaf.n - 3];
-    struct named *_Atomic *head = &shard->named[bucket % NAMED_BUCKETS];
+    struct named *_Atomic *head = &shard->named[named_bucket(leaf)];
     struct named *first = atomic_load_explicit(head, memory_order_relaxed), *n = first;
     while (n != NULL && !weir_str_eq((struct weir_str){n->leaf, n->n}, leaf))
         n = n->next;
@@ -300,14 +306,40 @@ static void set_reset(struct weir_stats *s)
     }
 }
 
+struct weir_stats **weir_stats_hold(struct weir_stats_registry *r, size_t *count)
+{
+    size_t at = 0, n = 0;
+    void *value;
+    (void)pthread_mutex_lock(&r->lock);
+    struct weir_stats **sets = zeroed(r->sets.count, sizeof(*sets));
+    while (weir_map_next(&r->sets, &at, NULL, &value)) {
+        struct weir_stats *s = value;
+        s->holds++;
+        sets[n++] = s;
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+    *count = n;
+    return sets;
+}
+
+void weir_stats_unhold(struct weir_stats_registry *r, struct weir_stats **sets, size_t count)
+{
+    size_t gone = 0;
+    (void)pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < count; i++)
+        if (--sets[i]->holds == 0 && sets[i]->refs == 0) sets[gone++] = sets[i];
+    (void)pthread_mutex_unlock(&r->lock);
+    for (size_t i = 0; i < gone; i++) set_free(sets[i]);
+    free(sets);
+}
+
 /* Runs fn over all sets without holding the lock meanwhile. */
 static void for_all_sets(struct weir_stats_registry *r, void (*fn)(struct weir_stats *s))
 {
-    struct weir_stats_view v;
-    weir_stats_view_init(&v, r);
-    for (size_t i = 0; i < v.count; i++)
-        fn(v.sets[i]);
-    weir_stats_view_deinit(&v);
+    size_t count;
+    struct weir_stats **sets = weir_stats_hold(r, &count);
+    for (size_t i = 0; i < count; i++) fn(sets[i]);
+    weir_stats_unhold(r, sets, count);
 }
 
 void weir_stats_reset_counters(struct weir_stats_registry *r)
@@ -347,29 +379,18 @@ static int by_prefix(const void *a, const void *b)
 
 void weir_stats_view_init(struct weir_stats_view *v, struct weir_stats_registry *r)
 {
-    size_t at = 0;
-    void *value;
-    v->count = 0;
-    (void)pthread_mutex_lock(&r->lock);
-    v->sets = zeroed(r->sets.count, sizeof(v->sets[0]));
-    while (weir_map_next(&r->sets, &at, NULL, &value)) {
-        struct weir_stats *s = value;
-        s->refs++;
-        v->sets[v->count++] = s;
-    }
-    (void)pthread_mutex_unlock(&r->lock);
+    v->registry = r;
+    v->sets = weir_stats_hold(r, &v->count);
     qsort(v->sets, v->count, sizeof(v->sets[0]), by_prefix);
 }
 
 void weir_stats_view_deinit(struct weir_stats_view *v)
 {
-    for (size_t i = 0; i < v->count; i++)
-        weir_stats_release(v->sets[i]);
-    free(v->sets);
+    weir_stats_unhold(v->registry, v->sets, v->count);
     *v = (struct weir_stats_view){0};
 }
 
-static void visit_named(const struct weir_stats *s, void (*fn)(void *ctx, const struct weir_stat_value *value), void *ctx)
+void weir_stats_visit_named(const struct weir_stats *s, void (*fn)(void *ctx, const struct weir_stat_value *value), void *ctx)
 {
     struct weir_map sums = {0}; /* leaf → struct weir_stat_value */
     for (uint32_t w = 0; w <= s->registry->worker_count; w++) {
@@ -396,25 +417,65 @@ static void visit_named(const struct weir_stats *s, void (*fn)(void *ctx, const 
     weir_map_deinit(&sums);
 }
 
-static void visit(struct weir_stats *s, void (*fn)(void *ctx, const struct weir_stat_value *value), void *ctx)
+static bool was_moved(const struct weir_stats *s, uint32_t index)
 {
-    for (uint32_t i = 0; i < s->table->count; i++) {
-        const struct weir_stat_desc *d = &s->table->descs[i];
-        struct weir_stat_value v = {.prefix = s->prefix, .leaf = weir_str_of(d->name)};
-        v.kind = (enum weir_stat_kind)(d->kind & ~WEIR_LATE);
-        v.value = weir_stat_sum(s, i);
-        v.used = sum_raw(s, i) != 0;
-        if (!v.used && (d->kind & WEIR_LATE) != 0) continue;
-        if (v.kind == WEIR_HISTOGRAM && s->merged != NULL) {
-            const struct merged *m = &s->merged[s->table->histogram_of[i]];
-            if (m->cumulative.count != 0) {
-                v.cumulative = &m->cumulative;
-                v.interval = &m->interval;
-            }
-        }
-        fn(ctx, &v);
+    for (uint32_t i = 0; i <= s->registry->worker_count; i++) {
+        const struct shard *shard = atomic_load_explicit(&s->shards[i], memory_order_acquire);
+        if (shard != NULL && atomic_load_explicit(&shard->pub.moved[index], memory_order_relaxed) != 0) return true;
     }
-    visit_named(s, fn, ctx);
+    return false;
+}
+
+bool weir_stats_read(struct weir_stats *s, uint32_t index, struct weir_stat_value *out)
+{
+    const struct weir_stat_desc *d = &s->table->descs[index];
+    int64_t raw = sum_raw(s, index);
+    *out = (struct weir_stat_value){.prefix = s->prefix, .leaf = weir_str_of(d->name), .kind = (enum weir_stat_kind)(d->kind & ~WEIR_LATE)};
+    out->value = raw - (s->bases != NULL ? s->bases[index] : 0);
+    out->used = raw != 0 || (out->kind == WEIR_GAUGE && was_moved(s, index));
+    if (!out->used && (d->kind & WEIR_LATE) != 0) return false;
+    if (out->kind != WEIR_HISTOGRAM || s->merged == NULL) return true;
+    const struct merged *m = &s->merged[s->table->histogram_of[index]];
+    if (m->cumulative.count != 0) {
+        out->cumulative = &m->cumulative;
+        out->interval = &m->interval;
+    }
+    return true;
+}
+
+bool weir_stats_read_named(const struct weir_stats *s, struct weir_str leaf, struct weir_stat_value *out)
+{
+    bool found = false;
+    *out = (struct weir_stat_value){.prefix = s->prefix, .leaf = leaf, .kind = WEIR_COUNTER, .used = true};
+    for (uint32_t w = 0; w <= s->registry->worker_count; w++) {
+        const struct shard *shard = atomic_load_explicit(&s->shards[w], memory_order_acquire);
+        if (shard == NULL) continue;
+        const struct named *n = atomic_load_explicit(&shard->named[named_bucket(leaf)], memory_order_acquire);
+        while (n != NULL && !weir_str_eq((struct weir_str){n->leaf, n->n}, leaf)) n = n->next;
+        if (n == NULL) continue;
+        found = true;
+        out->value += atomic_load_explicit(&n->value, memory_order_relaxed) - n->base;
+    }
+    return found;
+}
+
+void weir_stats_visit(struct weir_stats *s, void (*fn)(void *ctx, const struct weir_stat_value *value), void *ctx)
+{
+    struct weir_stat_value v;
+    for (uint32_t i = 0; i < s->table->count; i++)
+        if (weir_stats_read(s, i, &v)) fn(ctx, &v);
+    weir_stats_visit_named(s, fn, ctx);
+}
+
+struct weir_str weir_stats_prefix(const struct weir_stats *s)
+{
+    return s->prefix;
+}
+
+const struct weir_stat_desc *weir_stats_table(const struct weir_stats *s, uint32_t *count)
+{
+    *count = s->table->count;
+    return s->table->descs;
 }
 
 size_t weir_stats_view_visit(const struct weir_stats_view *v, size_t index,
@@ -423,28 +484,16 @@ size_t weir_stats_view_visit(const struct weir_stats_view *v, size_t index,
     if (index >= v->count) return v->count;
     struct weir_str prefix = v->sets[index]->prefix;
     do
-        visit(v->sets[index++], fn, ctx);
+        weir_stats_visit(v->sets[index++], fn, ctx);
     while (index < v->count && weir_str_starts(v->sets[index]->prefix, prefix));
     return index;
 }
 
-static int by_name(const void *a, const void *b)
+void weir_stats_each_text(struct weir_stats_registry *r, void (*fn)(void *ctx, struct weir_str name, struct weir_str text), void *ctx)
 {
-    return weir_str_cmp((*(struct text *const *)a)->name, (*(struct text *const *)b)->name);
-}
-
-void weir_stats_visit_texts(struct weir_stats_registry *r, void (*fn)(void *ctx, struct weir_str name, struct weir_str text),
-                            void *ctx)
-{
-    (void)pthread_mutex_lock(&r->lock);
-    struct text **all = zeroed(r->texts.count, sizeof(*all));
-    size_t at = 0, n = 0;
+    size_t at = 0;
     void *value;
-    while (weir_map_next(&r->texts, &at, NULL, &value))
-        all[n++] = value;
-    qsort(all, n, sizeof(*all), by_name);
-    for (size_t i = 0; i < n; i++)
-        fn(ctx, all[i]->name, all[i]->text);
+    (void)pthread_mutex_lock(&r->lock);
+    while (weir_map_next(&r->texts, &at, NULL, &value)) fn(ctx, ((const struct text *)value)->name, ((const struct text *)value)->text);
     (void)pthread_mutex_unlock(&r->lock);
-    free(all);
 }

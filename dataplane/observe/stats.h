@@ -23,6 +23,7 @@ struct weir_stats_registry; /* one a process */
 struct weir_stats;          /* one set: prefix, table, shards */
 struct weir_stats_shard {   /* one worker's numbers */
     _Atomic int64_t *at;    /* by index of the table; a histogram's cell counts its samples */
+    _Atomic uint8_t *moved; /* by index: set or lowered before, so that a gauge at 0 is known to have been used */
     struct weir_stats *set;
     uint32_t worker;
 };
@@ -41,6 +42,7 @@ struct weir_stats_shard *weir_stats_shard(struct weir_stats *s, uint32_t worker)
 
 static inline void weir_stat_add(struct weir_stats_shard *s, uint32_t index, int64_t n)
 {
+    if (n < 0) atomic_store_explicit(&s->moved[index], 1, memory_order_relaxed);
     atomic_store_explicit(&s->at[index], atomic_load_explicit(&s->at[index], memory_order_relaxed) + n, memory_order_relaxed);
 }
 static inline void weir_stat_inc(struct weir_stats_shard *s, uint32_t index)
@@ -49,6 +51,7 @@ static inline void weir_stat_inc(struct weir_stats_shard *s, uint32_t index)
 }
 static inline void weir_stat_set(struct weir_stats_shard *s, uint32_t index, int64_t v)
 {
+    atomic_store_explicit(&s->moved[index], 1, memory_order_relaxed);
     atomic_store_explicit(&s->at[index], v, memory_order_relaxed);
 }
 /* A histogram sample (milliseconds or bytes, as the name says). */
@@ -73,13 +76,14 @@ struct weir_histogram; /* observe/histogram.h */
 struct weir_stat_value {
     struct weir_str prefix, leaf;
     enum weir_stat_kind kind; /* without WEIR_LATE */
-    bool used;                /* not 0, or a histogram with samples */
+    bool used;                /* not 0, a gauge that was not 0 or was set, or a histogram with samples */
     int64_t value;            /* a histogram's samples */
     const struct weir_histogram *cumulative, *interval; /* NULL: none yet. Valid until the next flush */
 };
 /* A held view of all sets in the order of their prefixes, so that rendering needs no lock and may be spread over turns. The
  * values are read when a set is visited. For the control thread. */
 struct weir_stats_view {
+    struct weir_stats_registry *registry;
     struct weir_stats **sets;
     size_t count;
 };
@@ -89,8 +93,19 @@ void weir_stats_view_deinit(struct weir_stats_view *v);
  * call gives sorts the whole. Returns the next index, count at the end. */
 size_t weir_stats_view_visit(const struct weir_stats_view *v, size_t index,
                              void (*fn)(void *ctx, const struct weir_stat_value *value), void *ctx);
-/* Calls fn for each text readout, sorted by name. Holds the registry's lock. */
-void weir_stats_visit_texts(struct weir_stats_registry *r, void (*fn)(void *ctx, struct weir_str name, struct weir_str text),
-                            void *ctx);
+/* All sets in no order, for who reads them over several turns: they stay readable until unhold, which frees the array. A set that
+ * loses its last reference meanwhile leaves the output of others all the same. */
+struct weir_stats **weir_stats_hold(struct weir_stats_registry *r, size_t *count);
+void weir_stats_unhold(struct weir_stats_registry *r, struct weir_stats **sets, size_t count);
+struct weir_str weir_stats_prefix(const struct weir_stats *s);
+const struct weir_stat_desc *weir_stats_table(const struct weir_stats *s, uint32_t *count);
+/* The values of one set; those whose leaf was made while running alone; one by its index (false: WEIR_LATE and not used yet), one
+ * by its leaf (false: not there). */
+void weir_stats_visit(struct weir_stats *s, void (*fn)(void *ctx, const struct weir_stat_value *value), void *ctx);
+void weir_stats_visit_named(const struct weir_stats *s, void (*fn)(void *ctx, const struct weir_stat_value *value), void *ctx);
+bool weir_stats_read(struct weir_stats *s, uint32_t index, struct weir_stat_value *out);
+bool weir_stats_read_named(const struct weir_stats *s, struct weir_str leaf, struct weir_stat_value *out);
+/* Calls fn for each text readout, in no order. Holds the registry's lock. */
+void weir_stats_each_text(struct weir_stats_registry *r, void (*fn)(void *ctx, struct weir_str name, struct weir_str text), void *ctx);
 
 #endif

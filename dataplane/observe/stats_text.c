@@ -2,15 +2,20 @@
 #include "dataplane/observe/stats_text.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "dataplane/base/metadata.h"
 #include "dataplane/base/str.h"
 #include "dataplane/observe/histogram.h"
 
 struct printer {
-    const struct weir_stats_query *query;
-    struct weir_out *out;
-    bool first; /* of a JSON list */
+    struct weir_admin_source source;
+    struct weir_stats_query query;
+    struct weir_stats_walk *walk;
+    struct weir_out *out; /* the piece at hand */
+    bool begun;
+    bool first;      /* of a JSON list */
+    bool histograms; /* their list has begun */
 };
 
 static void add_number(struct weir_out *out, int64_t v)
@@ -53,6 +58,43 @@ static void text_value(void *ctx, struct weir_str name, const struct weir_stat_v
     weir_out_add(p->out, WEIR_STR("\n"));
 }
 
+static void text_quantiles(struct weir_out *out, const struct weir_stat_value *v, bool space)
+{
+    double interval[WEIR_HISTOGRAM_QUANTILES], cumulative[WEIR_HISTOGRAM_QUANTILES];
+    quantiles(v->interval, interval);
+    quantiles(v->cumulative, cumulative);
+    for (int i = 0; i < WEIR_HISTOGRAM_QUANTILES; i++) {
+        weir_out_printf(out, "%sP%g(", i > 0 || space ? " " : "", weir_histogram_percents[i]);
+        add_double(out, interval[i], WEIR_STR("nan"));
+        weir_out_add(out, WEIR_STR(","));
+        add_double(out, cumulative[i], WEIR_STR("nan"));
+        weir_out_add(out, WEIR_STR(")"));
+    }
+    weir_out_add(out, WEIR_STR("\n"));
+}
+
+struct bucket_list {
+    struct weir_out *out;
+    bool first;
+};
+
+static void text_bucket(void *ctx, double lower_bound, double width, uint64_t count)
+{
+    struct bucket_list *l = ctx;
+    weir_out_printf(l->out, "%s%.15g,%.15g:%llu", l->first ? "" : ", ", lower_bound, width, (unsigned long long)count);
+    l->first = false;
+}
+
+static void text_details(struct weir_out *out, const struct weir_stat_value *v)
+{
+    weir_out_add(out, WEIR_STR("\n  totals="));
+    weir_histogram_each(v->cumulative, text_bucket, &(struct bucket_list){out, true});
+    weir_out_add(out, WEIR_STR("\n  intervals="));
+    weir_histogram_each(v->interval, text_bucket, &(struct bucket_list){out, true});
+    weir_out_add(out, WEIR_STR("\n  summary="));
+    text_quantiles(out, v, false);
+}
+
 static void text_histogram(void *ctx, struct weir_str name, const struct weir_stat_value *v)
 {
     struct printer *p = ctx;
@@ -62,23 +104,15 @@ static void text_histogram(void *ctx, struct weir_str name, const struct weir_st
         weir_out_add(p->out, WEIR_STR(" No recorded values\n"));
         return;
     }
-    if (p->query->buckets != WEIR_BUCKETS_QUANTILES) {
-        for (int i = 0; i < WEIR_HISTOGRAM_BOUNDS; i++)
-            weir_out_printf(p->out, " B%g(%llu,%llu)", weir_histogram_bounds[i],
-                            (unsigned long long)bucket(v->interval, i, p->query->buckets),
-                            (unsigned long long)bucket(v->cumulative, i, p->query->buckets));
-    } else {
-        double interval[WEIR_HISTOGRAM_QUANTILES], cumulative[WEIR_HISTOGRAM_QUANTILES];
-        quantiles(v->interval, interval);
-        quantiles(v->cumulative, cumulative);
-        for (int i = 0; i < WEIR_HISTOGRAM_QUANTILES; i++) {
-            weir_out_printf(p->out, " P%g(", weir_histogram_percents[i]);
-            add_double(p->out, interval[i], WEIR_STR("nan"));
-            weir_out_add(p->out, WEIR_STR(","));
-            add_double(p->out, cumulative[i], WEIR_STR("nan"));
-            weir_out_add(p->out, WEIR_STR(")"));
-        }
+    switch (p->query.buckets) {
+    case WEIR_BUCKETS_QUANTILES: text_quantiles(p->out, v, true); return;
+    case WEIR_BUCKETS_DETAILED: text_details(p->out, v); return;
+    case WEIR_BUCKETS_CUMULATIVE:
+    case WEIR_BUCKETS_DISJOINT: break;
     }
+    for (int i = 0; i < WEIR_HISTOGRAM_BOUNDS; i++)
+        weir_out_printf(p->out, " B%g(%llu,%llu)", weir_histogram_bounds[i], (unsigned long long)bucket(v->interval, i, p->query.buckets),
+                        (unsigned long long)bucket(v->cumulative, i, p->query.buckets));
     weir_out_add(p->out, WEIR_STR("\n"));
 }
 
@@ -91,12 +125,35 @@ static void text_readout(void *ctx, struct weir_str name, struct weir_str text)
     weir_out_add(p->out, WEIR_STR("\"\n"));
 }
 
-void weir_stats_print_text(struct weir_stats_registry *r, const struct weir_stats_query *q, struct weir_out *out)
+static const struct weir_stats_walk_events text_events = {text_readout, text_value, text_histogram};
+
+static bool text_more(struct weir_admin_source *source, struct weir_out *out)
 {
-    struct printer p = {q, out, true};
-    weir_stats_walk_texts(r, q, text_readout, &p);
-    weir_stats_walk(r, q, WEIR_STATS_COUNTERS | WEIR_STATS_GAUGES, text_value, &p);
-    weir_stats_walk(r, q, WEIR_STATS_HISTOGRAMS, text_histogram, &p);
+    struct printer *p = WEIR_CONTAINER_OF(source, struct printer, source);
+    p->out = out;
+    return weir_stats_walk_step(p->walk, out);
+}
+
+static void destroy(struct weir_admin_source *source)
+{
+    struct printer *p = WEIR_CONTAINER_OF(source, struct printer, source);
+    weir_stats_walk_destroy(p->walk);
+    free(p);
+}
+
+static struct weir_admin_source *source_make(struct weir_stats_registry *r, const struct weir_stats_query *q,
+                                             const struct weir_stats_walk_events *events, bool (*more)(struct weir_admin_source *, struct weir_out *))
+{
+    struct printer *p = calloc(1, sizeof(*p));
+    if (p == NULL) abort();
+    *p = (struct printer){.source = {more, destroy}, .query = *q, .first = true};
+    p->walk = weir_stats_walk_create(r, q, events, p);
+    return &p->source;
+}
+
+struct weir_admin_source *weir_stats_text_source(struct weir_stats_registry *r, const struct weir_stats_query *q)
+{
+    return source_make(r, q, &text_events, text_more);
 }
 
 static void json_begin(struct printer *p, struct weir_str name)
@@ -125,14 +182,32 @@ static void json_readout(void *ctx, struct weir_str name, struct weir_str text)
     weir_out_add(p->out, WEIR_STR("}"));
 }
 
-static void json_quantiles(void *ctx, struct weir_str name, const struct weir_stat_value *v)
+/* One object for all histograms, left out where there are none: its head comes with the first. */
+static void json_histogram_begin(struct printer *p, struct weir_str name)
 {
-    struct printer *p = ctx;
+    if (!p->histograms) {
+        weir_out_add(p->out, p->first ? WEIR_STR("{\"histograms\":") : WEIR_STR(",{\"histograms\":"));
+        bool detailed = p->query.buckets == WEIR_BUCKETS_DETAILED;
+        if (detailed || p->query.buckets == WEIR_BUCKETS_QUANTILES) {
+            weir_out_printf(p->out, "{\"supported_%s\":[", detailed ? "percentiles" : "quantiles");
+            for (int i = 0; i < WEIR_HISTOGRAM_QUANTILES; i++)
+                weir_out_printf(p->out, "%s%g", i == 0 ? "" : ",", weir_histogram_percents[i]);
+            weir_out_printf(p->out, "],\"%s\":[", detailed ? "details" : "computed_quantiles");
+        } else {
+            weir_out_add(p->out, WEIR_STR("["));
+        }
+    }
+    p->first = !p->histograms;
+    p->histograms = true;
+    json_begin(p, name);
+}
+
+static void json_quantiles(struct printer *p, const char *list, const struct weir_stat_value *v)
+{
     double interval[WEIR_HISTOGRAM_QUANTILES], cumulative[WEIR_HISTOGRAM_QUANTILES];
     quantiles(v->interval, interval);
     quantiles(v->cumulative, cumulative);
-    json_begin(p, name);
-    weir_out_add(p->out, WEIR_STR(",\"values\":["));
+    weir_out_printf(p->out, ",\"%s\":[", list);
     for (int i = 0; i < WEIR_HISTOGRAM_QUANTILES; i++) {
         weir_out_add(p->out, i == 0 ? WEIR_STR("{\"cumulative\":") : WEIR_STR(",{\"cumulative\":"));
         add_double(p->out, cumulative[i], WEIR_STR("null"));
@@ -143,47 +218,62 @@ static void json_quantiles(void *ctx, struct weir_str name, const struct weir_st
     weir_out_add(p->out, WEIR_STR("]}"));
 }
 
-static void json_buckets(void *ctx, struct weir_str name, const struct weir_stat_value *v)
+static void json_buckets(struct printer *p, const struct weir_stat_value *v)
 {
-    struct printer *p = ctx;
-    json_begin(p, name);
     weir_out_add(p->out, WEIR_STR(",\"buckets\":["));
     for (int i = 0; v->cumulative != NULL && i < WEIR_HISTOGRAM_BOUNDS; i++)
         weir_out_printf(p->out, "%s{\"upper_bound\":%.15g,\"interval\":%llu,\"cumulative\":%llu}", i == 0 ? "" : ",",
-                        weir_histogram_bounds[i], (unsigned long long)bucket(v->interval, i, p->query->buckets),
-                        (unsigned long long)bucket(v->cumulative, i, p->query->buckets));
+                        weir_histogram_bounds[i], (unsigned long long)bucket(v->interval, i, p->query.buckets),
+                        (unsigned long long)bucket(v->cumulative, i, p->query.buckets));
     weir_out_add(p->out, WEIR_STR("]}"));
 }
 
-/* One object for all histograms, left out where there are none. */
-static void json_histograms(struct weir_stats_registry *r, const struct weir_stats_query *q, bool first, struct weir_out *out)
+static void json_bucket(void *ctx, double lower_bound, double width, uint64_t count)
 {
-    struct weir_out list = {0};
-    struct printer p = {q, &list, true};
-    bool by_quantile = q->buckets == WEIR_BUCKETS_QUANTILES;
-    weir_stats_walk(r, q, WEIR_STATS_HISTOGRAMS, by_quantile ? json_quantiles : json_buckets, &p);
-    if (!p.first) {
-        weir_out_add(out, first ? WEIR_STR("{\"histograms\":") : WEIR_STR(",{\"histograms\":"));
-        if (by_quantile) {
-            weir_out_add(out, WEIR_STR("{\"supported_quantiles\":["));
-            for (int i = 0; i < WEIR_HISTOGRAM_QUANTILES; i++)
-                weir_out_printf(out, "%s%g", i == 0 ? "" : ",", weir_histogram_percents[i]);
-            weir_out_add(out, WEIR_STR("],\"computed_quantiles\":["));
-        } else {
-            weir_out_add(out, WEIR_STR("["));
-        }
-        weir_out_add(out, (struct weir_str){list.p, list.n});
-        weir_out_add(out, by_quantile ? WEIR_STR("]}}") : WEIR_STR("]}"));
-    }
-    weir_out_deinit(&list);
+    struct bucket_list *l = ctx;
+    weir_out_printf(l->out, "%s{\"lower_bound\":%.15g,\"width\":%.15g,\"count\":%llu}", l->first ? "" : ",", lower_bound, width,
+                    (unsigned long long)count);
+    l->first = false;
 }
 
-void weir_stats_print_json(struct weir_stats_registry *r, const struct weir_stats_query *q, struct weir_out *out)
+static void json_details(struct printer *p, const struct weir_stat_value *v)
 {
-    struct printer p = {q, out, true};
-    weir_out_add(out, WEIR_STR("{\"stats\":["));
-    weir_stats_walk_texts(r, q, json_readout, &p);
-    weir_stats_walk(r, q, WEIR_STATS_COUNTERS | WEIR_STATS_GAUGES, json_value, &p);
-    json_histograms(r, q, p.first, out);
+    weir_out_add(p->out, WEIR_STR(",\"totals\":["));
+    if (v->cumulative != NULL) weir_histogram_each(v->cumulative, json_bucket, &(struct bucket_list){p->out, true});
+    weir_out_add(p->out, WEIR_STR("],\"intervals\":["));
+    if (v->interval != NULL) weir_histogram_each(v->interval, json_bucket, &(struct bucket_list){p->out, true});
+    weir_out_add(p->out, WEIR_STR("]"));
+    json_quantiles(p, "percentiles", v);
+}
+
+static void json_histogram(void *ctx, struct weir_str name, const struct weir_stat_value *v)
+{
+    struct printer *p = ctx;
+    json_histogram_begin(p, name);
+    switch (p->query.buckets) {
+    case WEIR_BUCKETS_QUANTILES: json_quantiles(p, "values", v); break;
+    case WEIR_BUCKETS_DETAILED: json_details(p, v); break;
+    case WEIR_BUCKETS_CUMULATIVE:
+    case WEIR_BUCKETS_DISJOINT: json_buckets(p, v); break;
+    }
+}
+
+static const struct weir_stats_walk_events json_events = {json_readout, json_value, json_histogram};
+
+static bool json_more(struct weir_admin_source *source, struct weir_out *out)
+{
+    struct printer *p = WEIR_CONTAINER_OF(source, struct printer, source);
+    p->out = out;
+    if (!p->begun) weir_out_add(out, WEIR_STR("{\"stats\":["));
+    p->begun = true;
+    if (weir_stats_walk_step(p->walk, out)) return true;
+    bool list = p->query.buckets == WEIR_BUCKETS_CUMULATIVE || p->query.buckets == WEIR_BUCKETS_DISJOINT;
+    if (p->histograms) weir_out_add(out, list ? WEIR_STR("]}") : WEIR_STR("]}}"));
     weir_out_add(out, WEIR_STR("]}"));
+    return false;
+}
+
+struct weir_admin_source *weir_stats_json_source(struct weir_stats_registry *r, const struct weir_stats_query *q)
+{
+    return source_make(r, q, &json_events, json_more);
 }

@@ -87,7 +87,9 @@ def test_config_dump_fed_back_validates(running, tmp_path):
     assert done.returncode == 0, done.stderr
     assert running.admin("/config_dump?resource=nope")[0] == 404
     assert len(running.admin_json("/config_dump?resource=static_clusters&name_regex=up.*")["configs"]) == 1
-    assert running.admin_json("/config_dump?resource=static_clusters&name_regex=x")["configs"] == []
+    assert running.admin_json("/config_dump?resource=static_clusters&name_regex=x") == {}
+    assert [r["route_config"]["name"] for r in configs["RoutesConfigDump"]["static_route_configs"]] == ["routes"]
+    assert list(configs["SecretsConfigDump"]) == list(configs["ScopedRoutesConfigDump"]) == ["@type"]
 
 
 def test_config_dump_by_mask(running):
@@ -96,8 +98,59 @@ def test_config_dump_by_mask(running):
     assert one["cluster"] == {"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "upstream"}
     [only] = running.admin_json("/config_dump?mask=bootstrap.node.id,bootstrap.node.cluster")["configs"]
     assert only["bootstrap"]["node"] == {"id": "n1", "cluster": "c1"}
-    status, text = running.admin("/config_dump?resource=static_clusters&mask=nope.x")
-    assert status == 400 and '"nope.x"' in text
+    for path in ("nope.x", "cluster.nope", "version_info.x,nope"):
+        status, text = running.admin(f"/config_dump?resource=static_clusters&mask={path}")
+        assert status == 400 and f'"{path}"' in text
+    [one] = running.admin_json("/config_dump?resource=static_clusters&mask=cluster.alt_stat_name,last_updated")["configs"]
+    assert set(one) == {"@type", "last_updated"}  # the rest of the mask is not set
+    status, text = running.admin("/config_dump?mask=nope")
+    assert (status, text) == (400, "FieldMask nope could not be successfully applied to any configs.")
+    [only] = running.admin_json("/config_dump?mask=static_clusters.cluster.name")["configs"]
+    assert only["static_clusters"] == [{"cluster": {"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "upstream"}}]
+
+
+def test_live_hosts_in_the_dump(running):
+    configs = {c["@type"].rsplit(".", 1)[1]: c for c in running.admin_json("/config_dump?include_eds")["configs"]}
+    assert "EndpointsConfigDump" not in {c["@type"].rsplit(".", 1)[1] for c in running.admin_json("/config_dump")["configs"]}
+    [one] = configs["EndpointsConfigDump"]["static_endpoint_configs"]
+    assignment = one["endpoint_config"]
+    assert assignment["cluster_name"] == "upstream" and assignment["policy"] == {"overprovisioning_factor": 140}
+    [locality] = assignment["endpoints"]
+    [host] = locality["lb_endpoints"]
+    assert (host["health_status"], host["load_balancing_weight"]) == ("HEALTHY", 1)
+    assert host["endpoint"]["address"]["socket_address"]["address"] == "127.0.0.1"
+
+
+def chunk_sizes(weir, path):
+    """Sizes of the chunks that an answer comes in, and its text."""
+    with http1.Client(int(weir.admin_address.rsplit(":", 1)[1])) as client:
+        client.send(f"GET {path} HTTP/1.1\r\nhost: admin\r\n\r\n".encode())
+        chunks = list(client.chunks(client.read_response_head()))
+    return [len(chunk) for chunk in chunks], b"".join(chunks).decode()
+
+
+def test_long_pages_come_in_many_bounded_pieces(start_weir):
+    names = [f"c{number}" for number in range(1500)]
+    weir = start_weir(config.bootstrap([config.listener(free_port(), config.hcm([config.virtual_host(config.direct_response(200))]))],
+                                       [config.cluster(name, 1, 2) for name in names]))
+    pages = {path: chunk_sizes(weir, path) for path in ("/config_dump", "/config_dump?include_eds", "/config_dump?resource=static_clusters", "/clusters",
+                                                        "/clusters?format=json", "/stats", "/stats?format=json", "/stats/prometheus")}
+    for path, (sizes, text) in pages.items():
+        assert max(sizes) < 48 * 1024, path
+        assert len(sizes) >= len(text) / (48 * 1024), path
+    dump = {c["@type"].rsplit(".", 1)[1]: c for c in json.loads(pages["/config_dump?include_eds"][1])["configs"]}
+    assert [c["name"] for c in dump["BootstrapConfigDump"]["bootstrap"]["static_resources"]["clusters"]] == names
+    [masked] = weir.admin_json("/config_dump?mask=bootstrap")["configs"]
+    assert masked["bootstrap"] == dump["BootstrapConfigDump"]["bootstrap"]
+    assert [c["cluster"]["name"] for c in dump["ClustersConfigDump"]["static_clusters"]] == sorted(names)
+    assert len(dump["EndpointsConfigDump"]["static_endpoint_configs"]) == len(names)
+    assert len(json.loads(pages["/config_dump?resource=static_clusters"][1])["configs"]) == len(names)
+    statuses = json.loads(pages["/clusters?format=json"][1])["cluster_statuses"]
+    assert [len(status["host_statuses"]) for status in statuses] == [2] * len(names)
+    assert pages["/clusters"][1].count("::weight::1\n") == 2 * len(names)
+    assert len(json.loads(pages["/stats?format=json"][1])["stats"]) > 100 * len(names)
+    assert pages["/stats/prometheus"][1].count("# TYPE envoy_cluster_upstream_rq_total counter\n") == 1
+    assert pages["/stats/prometheus"][1].count("envoy_cluster_upstream_rq_total{") == len(names)
 
 
 def test_runtime_layers(running):

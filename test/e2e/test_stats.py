@@ -47,8 +47,8 @@ def test_reset_takes_counters_to_zero_only(running):
 def test_filter_and_used_only(running):
     _, text = running.admin("/stats?filter=%5Eserver%5C.(live|state)$")
     assert text == "server.live: 1\nserver.state: 0\n"
-    _, text = running.admin("/stats?filter=%5Eserver%5C.(live|state)$&usedonly")
-    assert text == "server.live: 1\n"
+    _, text = running.admin("/stats?filter=%5Eserver%5C.(live|state|parent_connections)$&usedonly")
+    assert text == "server.live: 1\nserver.state: 0\n"  # a gauge that was set, if to 0, and one that never was
     status, text = running.admin("/stats?filter=(")
     assert (status, text) == (400, "Invalid re2 regex: missing ): (")
 

@@ -36,11 +36,15 @@ static int teardown(void **state)
 static void assert_page(const char *query, uint32_t status, const char *type, const char *body)
 {
     struct weir_admin_request r = {S("GET"), S("/stats"), weir_str_of(query), arena};
-    struct weir_admin_reply reply = {200, WEIR_ADMIN_TEXT, {0}};
+    struct weir_admin_reply reply = {.status = 200, .content_type = WEIR_ADMIN_TEXT};
     weir_admin_stats(stats, &r, &reply);
+    if (reply.source != NULL) {
+        while (reply.source->more(reply.source, &reply.body)) {}
+        reply.source->destroy(reply.source);
+    }
     assert_int_equal(reply.status, status);
     assert_string_equal(reply.content_type, type);
-    if (!weir_str_eq((struct weir_str){reply.body.p, reply.body.n}, weir_str_of(body))) fail_msg("?%s gives\n%s", query, reply.body.p);
+    if (!weir_str_eq((struct weir_str){reply.body.p != NULL ? reply.body.p : "", reply.body.n}, weir_str_of(body))) fail_msg("?%s gives\n%s", query, reply.body.p);
     weir_out_deinit(&reply.body);
 }
 
@@ -61,13 +65,14 @@ static void test_bad_queries_are_named(void **state)
     assert_page("format=xml", 400, WEIR_ADMIN_TEXT, "usage: /stats?format=(html|active-html|json|prometheus|text)\n\n");
     assert_page("type=Nope", 400, WEIR_ADMIN_TEXT, "invalid &type= param");
     assert_page("filter=(", 400, WEIR_ADMIN_TEXT, "Invalid re2 regex: missing ): (");
-    assert_page("histogram_buckets=x", 400, WEIR_ADMIN_TEXT, "usage: /stats?histogram_buckets=(cumulative|disjoint|none|summary)\n\n");
+    assert_page("format=prometheus&histogram_buckets=detailed", 400, WEIR_ADMIN_TEXT, "unsupported prometheus histogram bucket mode");
+    assert_page("histogram_buckets=x", 400, WEIR_ADMIN_TEXT, "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary)\n");
 }
 
 static void test_reset_is_answered_and_done(void **state)
 {
     (void)state;
-    struct weir_admin_reply reply = {200, WEIR_ADMIN_TEXT, {0}};
+    struct weir_admin_reply reply = {.status = 200, .content_type = WEIR_ADMIN_TEXT};
     weir_admin_reset_counters(stats, &reply);
     assert_string_equal(reply.body.p, "OK\n");
     weir_out_deinit(&reply.body);

@@ -194,17 +194,17 @@ static void test_histograms_show_after_a_flush(void **state)
     weir_stats_release(s);
 }
 
-static void test_texts_are_replaced_sorted_and_removed(void **state)
+static void test_texts_are_replaced_and_removed(void **state)
 {
     weir_stats_set_text(*state, S("b"), S("1"));
     weir_stats_set_text(*state, S("a"), S(""));
     weir_stats_set_text(*state, S("b"), S("2"));
     struct listing l = {0};
-    weir_stats_visit_texts(*state, list_text, &l);
-    assert_string_equal(l.text, "a: b:2 ");
+    weir_stats_each_text(*state, list_text, &l);
+    assert_true(strcmp(l.text, "a: b:2 ") == 0 || strcmp(l.text, "b:2 a: ") == 0);
     weir_stats_set_text(*state, S("a"), (struct weir_str){NULL, 0});
     l.n = 0;
-    weir_stats_visit_texts(*state, list_text, &l);
+    weir_stats_each_text(*state, list_text, &l);
     assert_string_equal(l.text, "b:2 ");
 }
 
@@ -261,7 +261,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_named_counters_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_visit_gathers_nested_prefixes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_histograms_show_after_a_flush, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_texts_are_replaced_sorted_and_removed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_texts_are_replaced_and_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_readers_and_writers_need_no_lock, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
