@@ -519,12 +519,14 @@ void weir_h1_reset(struct weir_codec_stream *s, enum weir_reset reason)
 {
     struct weir_h1_exchange *x = weir_h1_exchange_of(s);
     struct weir_h1 *h = weir_h1_of(s->codec);
-    (void)reason; /* an HTTP/1 connection ends in any case: what is queued still leaves */
+    (void)reason; /* an HTTP/1 connection ends in any case: what is queued of a response still leaves */
     assert(x->open);
     x->open = false;
     h->codec.active_streams--;
     h->dropping = true;
     weir_h1_set_draining(h);
+    if (!h->codec.server)
+        weir_buffer_deinit(&x->out); /* nobody wants the rest of the request: of one that has not left yet nothing is seen */
     if (!weir_buffer_empty(&x->out))
         weir_h1_arm(h);
     settle(h);

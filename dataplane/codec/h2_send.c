@@ -247,7 +247,9 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
         if (st == NULL) break;
         st->base.header_bytes_tx += WEIR_H2_FRAME_HEADER + frame->hd.length;
         st->base.wire_bytes_tx += WEIR_H2_FRAME_HEADER + frame->hd.length;
+        st->tx_head_left |= st->head_sent;
         if (end) end_left(s, st);
+        if (st->reset_after_head) weir_h2_stream_rst(s, st, st->reset_code);
         break;
     case NGHTTP2_DATA:
         if (!end) break;

@@ -383,7 +383,9 @@ void weir_h2_reset(struct weir_codec_stream *cs, enum weir_reset reason)
         if (st->tx_end_left && !st->rx_end && !st->end_with_head) weir_h2_stream_rst(s, st, NGHTTP2_NO_ERROR);
     } else {
         weir_buffer_deinit(&st->tx);
-        weir_h2_stream_rst(s, st, reset_code(s->base.server, reason));
+        st->reset_code = reset_code(s->base.server, reason);
+        st->reset_after_head = st->in_session && st->head_sent && !st->tx_head_left;
+        if (!st->reset_after_head) weir_h2_stream_rst(s, st, st->reset_code);
     }
     if (!st->in_session) weir_h2_stream_free(s, st);
     weir_h2_want_output(s);

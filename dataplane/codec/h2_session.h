@@ -76,6 +76,9 @@ struct weir_h2_stream {
     bool tx_deferred;    /* nghttp2 waits for weir_h2_resume() */
     bool tx_blocked;     /* on_send_blocked was told */
     bool reset_after_end; /* RST_STREAM(NO_ERROR) once our end has left */
+    bool reset_after_head; /* RST_STREAM(reset_code) once the response's head has left: nghttp2 drops heads of streams being reset */
+    bool tx_head_left;
+    uint32_t reset_code;
     bool reset_sent;
     bool reset_seen;      /* the peer's */
 };

@@ -88,6 +88,7 @@ static void finish(struct weir_http_connection *c)
 {
     struct weir_transport *t = c->transport;
     uint64_t linger_ms = c->home->delayed_close_timeout_ms;
+    weir_stat_add(c->stats, WEIR_HTTP_CX_TX_BYTES_TOTAL, (int64_t)weir_transport_queued(t)); /* leaves when this is gone */
     end(c, WEIR_STR(""));
     weir_transport_finish(t, (uint32_t)(linger_ms < UINT32_MAX ? linger_ms : UINT32_MAX));
 }
@@ -328,6 +329,8 @@ static void answer_error(struct weir_http_connection *c, const struct weir_codec
             .flags = WEIR_FLAG(DOWNSTREAM_PROTOCOL_ERROR),
         };
         weir_stream_reply_self(s, &reply);
+        /* At once, not at the end of the turn: what came in one read with the fault has not left for an upstream yet. */
+        if (s->chain.depth[WEIR_REQUEST] == 0 && s->chain.depth[WEIR_RESPONSE] == 0) weir_chain_abort_terminal(s);
     } else if (s == NULL || s->codec == NULL) {
         weir_codec_reply(c->codec, e, weir_worker_date(c->worker), c->hcm->server_name);
     }

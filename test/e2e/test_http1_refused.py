@@ -212,6 +212,18 @@ def test_what_the_upstream_receives(proxy, request_bytes, start, expected):
     assert (received_start, received) == (start, expected)
 
 
+def test_a_bad_chunk_beside_its_head_is_not_seen_on_a_warm_connection(start_weir, make_upstream):
+    up, port = make_upstream(replying()), free_port()
+    start_weir(config.simple_proxy(port, up.port), concurrency=1)
+    assert http1.get(port).status == 200
+    with http1.Client(port) as client:
+        client.send(CHUNKED + b"zz\r\n")
+        assert client.read_response("POST").status == 400
+        client.expect_closed()
+    assert http1.get(port).status == 200
+    assert [request.method for request in up.requests] == ["GET", "GET"]
+
+
 def test_chunks_are_made_anew_and_extensions_dropped(proxy):
     _, received, request = sent_on(proxy, CHUNKED + b"3;a=b\r\nabc\r\n4\r\ndefg\r\n0\r\nx-t: 1\r\n\r\n")
     assert received == {"host": "a", "transfer-encoding": "chunked"}

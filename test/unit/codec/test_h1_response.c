@@ -324,6 +324,18 @@ static void test_answer_before_the_request_ended(void **state)
     assert_true(weir_codec_idle(h->codec));
 }
 
+static void test_nothing_leaves_of_a_request_that_is_reset_in_the_same_turn(void **state)
+{
+    struct h1_harness *h = *state;
+    h1_open(h);
+    h1_send(h, false, ":method: POST", ":path: /", ":authority: a", NULL);
+    weir_codec_stream_reset(h->stream, WEIR_RESET_LOCAL);
+    h->stream = NULL;
+    h1_pull(h);
+    h1_assert_wire(h, "");
+    assert_true(weir_codec_idle(h->codec));
+}
+
 static void test_answer_then_close_before_the_request_ended(void **state)
 {
     struct h1_harness *h = *state;
@@ -476,6 +488,7 @@ int main(void)
         T(test_requests_on_the_wire),
         T(test_request_line_injection_is_refused),
         T(test_answer_before_the_request_ended),
+        T(test_nothing_leaves_of_a_request_that_is_reset_in_the_same_turn),
         T(test_answer_then_close_before_the_request_ended),
         T(test_request_body_that_breaks_its_length),
         T(test_request_trailers),

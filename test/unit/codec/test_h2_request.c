@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "test/unit/support/h2_harness.h"
 
@@ -419,6 +420,37 @@ static void test_an_upgrade_may_be_refused(void **state)
     finish(c);
 }
 
+static void test_a_reset_leaves_after_the_head_of_the_same_turn(void **state)
+{
+    (void)state;
+    struct weir_worker *w = worker_by_hand();
+    struct weir_codec_config config = config_by_default();
+    struct peer server;
+    peer_init(&server, w, &config, true);
+    struct wire wire = {0};
+    wire_preface(&wire);
+    wire_headers(&wire, 1, true, LIST(GET_ROOT));
+    wire_headers(&wire, 3, true, LIST(GET_ROOT));
+    peer_input_wire(&server, &wire);
+    struct wire_reader reader = {0};
+    struct text out = {0};
+    struct stream_record *both = server.streams[0], *alone = server.streams[1];
+    assert_int_equal(send_headers(both, false, LIST(":status", "200")), WEIR_OK);
+    send_body(both, "part", false);
+    stream_reset(both, WEIR_RESET_REMOTE);
+    stream_reset(alone, WEIR_RESET_REMOTE);
+    (void)peer_output(&server, &reader, &out);
+    assert_non_null(strstr(out.p, "RST(3 2)"));
+    assert_non_null(strstr(out.p, "HEADERS(1)[:status=200] "));
+    assert_true(strstr(out.p, "RST(1 2)") > strstr(out.p, "HEADERS(1)"));
+    assert_null(strstr(out.p, "DATA(1"));
+    wire_reader_free(&reader);
+    text_free(&out);
+    wire_free(&wire);
+    peer_free(&server);
+    worker_by_hand_free(w);
+}
+
 static void test_the_preface_is_told_from_http1(void **state)
 {
     (void)state;
@@ -446,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_trailers_that_are_none),
         cmocka_unit_test(test_extended_connect_becomes_an_upgrade),
         cmocka_unit_test(test_an_upgrade_may_be_refused),
+        cmocka_unit_test(test_a_reset_leaves_after_the_head_of_the_same_turn),
         cmocka_unit_test(test_the_preface_is_told_from_http1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
