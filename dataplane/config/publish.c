@@ -177,14 +177,25 @@ static void item_refused(struct weir_publisher *p, struct weir_compile_job *job,
     *nack = weir_arena_printf(&job->arena, "%.*s%s%.*s: %s", WEIR_STR_ARG(*nack), before, WEIR_STR_ARG(item->name), item->error);
 }
 
+static void item_count(struct weir_publish_counts *c, const struct weir_compile_item *item)
+{
+    bool refused = item->state == WEIR_COMPILED_REFUSED;
+    bool known = item->state == WEIR_COMPILED_SAME || item->state == WEIR_COMPILED_HEARTBEAT || item->again;
+    c->compiled += !known;
+    c->unchanged += known;
+    c->not_taken += refused;
+}
+
 const char *weir_publisher_apply(struct weir_publisher *p, struct weir_compile_job *job)
 {
     struct weir_str nack = {0};
     /* First what goes: a new listener may take its address. */
-    for (size_t i = 0; i < job->removed_count; i++) removed(p, job->type, job->removed[i], job->source);
+    for (size_t i = 0; i < job->removed_count; i++)
+        if (job->removed[i].p != NULL) removed(p, job->type, job->removed[i], job->source); /* NULL: void, see removed_heard */
     for (size_t i = 0; i < job->count; i++) {
         struct weir_compile_item *item = &job->items[i];
         struct weir_error e = {0};
+        item_count(&p->counts[job->type], item);
         if (item->state == WEIR_COMPILED_REFUSED) {
             item_refused(p, job, item, &nack);
             continue;

@@ -31,6 +31,8 @@ struct weir_record {
 
 /* What happened to resources of one type so far; what only listeners have stays 0 for the others. */
 struct weir_publish_counts {
+    /* Of all resources that were given: compiled, known by their bytes' hash (accepted or refused before), refused. */
+    uint64_t compiled, unchanged, not_taken;
     uint64_t added, modified, removed;
     uint64_t updated_in_place; /* a listener kept its sockets: those of its connections whose chain is still there stay */
     uint64_t stopped;          /* by /drain_listeners */

@@ -89,7 +89,7 @@ struct weir_server {
     struct weir_timer pulse;
     char ads_why[256];          /* why the ADS stream ended last; guarded by `lock` */
     struct weir_error *broken[WEIR_RESOURCE_TYPES]; /* what is wrong with the file; NULL: nothing. Owned */
-    struct weir_stats *server_stats, *cluster_stats, *listener_stats, *cds_stats, *lds_stats, *runtime_stats, *control_plane_stats;
+    struct weir_stats *server_stats, *cluster_stats, *listener_stats, *cds_stats, *lds_stats, *runtime_stats, *control_plane_stats, *work_stats[WEIR_RESOURCE_TYPES];
     struct weir_timer stats_flush;
     uint64_t stats_flush_interval_ms; /* 0: when the admin reads */
 };

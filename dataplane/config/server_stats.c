@@ -41,6 +41,10 @@ enum { ATTEMPT, SUCCESS, REJECTED, FAILURE, SOURCE_COUNT };
 TABLE(source_descs, [ATTEMPT] = {"update_attempt", WEIR_COUNTER}, [SUCCESS] = {"update_success", WEIR_COUNTER},
       [REJECTED] = {"update_rejected", WEIR_COUNTER}, [FAILURE] = {"update_failure", WEIR_COUNTER});
 TABLE(runtime_descs, {"deprecated_feature_use", WEIR_COUNTER}, {"deprecated_feature_seen_since_process_start", WEIR_GAUGE});
+/* weir's own: how much of what was sent had to be compiled. */
+enum { COMPILED, UNCHANGED, NOT_TAKEN, WORK_COUNT };
+TABLE(work_descs, [COMPILED] = {"resources_compiled", WEIR_COUNTER}, [UNCHANGED] = {"resources_unchanged", WEIR_COUNTER},
+      [NOT_TAKEN] = {"resources_refused", WEIR_COUNTER});
 TABLE(control_plane_descs, {"connected_state", WEIR_GAUGE});
 
 #define FLUSH_INTERVAL_MS 5000 /* Bootstrap.stats_flush_interval's default */
@@ -89,7 +93,23 @@ void weir_server_stats_create(struct weir_server *s)
     s->cds_stats = weir_stats_acquire(s->stats, WEIR_STR("cluster_manager.cds."), source_descs, SOURCE_COUNT);
     s->lds_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager.lds."), source_descs, SOURCE_COUNT);
     s->runtime_stats = weir_stats_acquire(s->stats, WEIR_STR("runtime."), runtime_descs, 2);
+    for (int t = 0; t < WEIR_RESOURCE_TYPES; t++) {
+        char prefix[32];
+        int n = snprintf(prefix, sizeof(prefix), "weir.%s.", weir_resource_type_name((enum weir_resource_type)t));
+        s->work_stats[t] = weir_stats_acquire(s->stats, (struct weir_str){prefix, (size_t)n}, work_descs, WORK_COUNT);
+    }
     s->control_plane_stats = weir_stats_acquire(s->stats, WEIR_STR("control_plane."), control_plane_descs, 1);
+}
+
+static void work_refresh(struct weir_server *s)
+{
+    for (int t = 0; t < WEIR_RESOURCE_TYPES; t++) {
+        const struct weir_publish_counts *c = weir_publisher_counts(s->publisher, (enum weir_resource_type)t);
+        struct weir_stats_shard *shard = weir_stats_shard(s->work_stats[t], s->worker_count);
+        weir_stat_set(shard, COMPILED, (int64_t)c->compiled);
+        weir_stat_set(shard, UNCHANGED, (int64_t)c->unchanged);
+        weir_stat_set(shard, NOT_TAKEN, (int64_t)c->not_taken);
+    }
 }
 
 static void source_refresh(struct weir_server *s, struct weir_stats *set, enum weir_resource_type type)
@@ -147,6 +167,7 @@ void weir_server_stats_refresh(struct weir_server *s)
     for (unsigned i = 0; i < 2; i++)
         weir_stat_set(weir_stats_shard(s->runtime_stats, s->worker_count), i, (int64_t)weir_support_log_count(s->support, WEIR_SUPPORT_DEPRECATED));
     managers_refresh(s);
+    work_refresh(s);
     source_refresh(s, s->cds_stats, WEIR_CLUSTERS);
     source_refresh(s, s->lds_stats, WEIR_LISTENERS);
     weir_stat_set(weir_stats_shard(s->control_plane_stats, s->worker_count), 0, atomic_load_explicit(&s->ads_connected, memory_order_relaxed));
@@ -158,4 +179,6 @@ void weir_server_stats_destroy(struct weir_server *s)
     struct weir_stats *const all[] = {s->server_stats, s->cluster_stats, s->listener_stats, s->cds_stats, s->lds_stats, s->runtime_stats, s->control_plane_stats};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         if (all[i] != NULL) weir_stats_release(all[i]);
+    for (int t = 0; t < WEIR_RESOURCE_TYPES; t++)
+        if (s->work_stats[t] != NULL) weir_stats_release(s->work_stats[t]);
 }

@@ -232,7 +232,9 @@ static size_t give(struct fixture *f, struct weir_compile_job *job)
         assert_int_not_equal(job->items[i].state, WEIR_COMPILED_REFUSED);
         compiled += job->items[i].state == WEIR_COMPILED_NEW;
     }
+    uint64_t before = weir_publisher_counts(f->publisher, job->type)->compiled;
     assert_null(weir_publisher_apply(f->publisher, job));
+    assert_int_equal(weir_publisher_counts(f->publisher, job->type)->compiled - before, compiled);
     weir_compile_job_destroy(job);
     turn(f);
     return compiled;
