@@ -245,7 +245,7 @@ def test_silent_upstream_ends_at_the_connect_timeout(start_weir, tmp_path):
 def test_large_bodies_both_ways_over_tls_on_both_sides(start_weir, make_upstream, authority, server_certificate):
     port = free_port()
     origin = make_upstream(upstream.echo, tls=tls.server_context(server_certificate))
-    chain = config.filter_chain(config.hcm([config.virtual_host(config.route("up"))]), tls=config.downstream_tls(server_certificate))
+    chain = config.filter_chain(config.hcm([config.virtual_host(config.route("up", timeout="0s"))]), tls=config.downstream_tls(server_certificate))
     start_weir(config.bootstrap([config.listener(port, chain)], [config.cluster("up", origin.port, tls=config.upstream_tls(authority.ca))]))
     body = bytes(range(256)) * 40_000
     answers = []

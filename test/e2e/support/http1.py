@@ -72,17 +72,26 @@ class Stream:
         return data
 
     def read_exactly(self, size):
-        while len(self.buffer) < size:
-            if not self.fill(max(65536, size - len(self.buffer))):
-                raise Closed(f"closed after {len(self.buffer)} of {size} bytes")
-        data, self.buffer = self.buffer[:size], self.buffer[size:]
-        return data
+        pieces, have = [self.buffer[:size]], len(self.buffer[:size])
+        self.buffer = self.buffer[size:]
+        while have < size:
+            data = self.sock.recv(min(1 << 20, size - have))
+            if not data:
+                self.buffer = b"".join(pieces)
+                raise Closed(f"closed after {have} of {size} bytes")
+            pieces.append(data)
+            have += len(data)
+        return b"".join(pieces)
 
     def read_to_end(self):
-        while self.fill():
-            pass
-        data, self.buffer = self.buffer, b""
-        return data
+        pieces, self.buffer = [self.buffer], b""
+        try:
+            while data := self.sock.recv(1 << 20):
+                pieces.append(data)
+        except OSError:
+            self.buffer = b"".join(pieces)
+            raise
+        return b"".join(pieces)
 
     def read_head(self, kind):
         """A start line and headers, exactly as RFC 9112 writes them: any laxness is the peer's fault and raises."""

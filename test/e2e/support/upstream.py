@@ -23,14 +23,20 @@ class Connection(http1.Stream):
         else:
             left = int(request.get("content-length", 0))
             while left:
-                data = self.read_exactly(min(left, max(1, len(self.buffer) or 1)))
+                if not self.buffer and not self.fill():
+                    raise http1.Closed(f"closed {left} bytes before the end of the body")
+                data, self.buffer = self.buffer[:left], self.buffer[left:]
                 left -= len(data)
                 yield data
 
     def read_body(self, request):
         """Reads what is left of the request's body into request.body."""
-        for data in self.body_chunks(request):
-            request.body += data
+        pieces = [request.body]
+        try:
+            for data in self.body_chunks(request):
+                pieces.append(data)
+        finally:
+            request.body = b"".join(pieces)
         request.complete = True
         return request.body
 
