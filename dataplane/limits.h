@@ -29,6 +29,8 @@
 /* All that may come before a filter chain is chosen, and a PROXY header of version 2 with what it carries. */
 #define WEIR_PEEK_BYTES_MAX 65536u
 #define WEIR_PROXY_HEADER_BYTES_MAX 16384u
+/* Ends of the port ranges that one ListenerFilter.filter_disabled names. */
+#define WEIR_PORT_BOUNDS_MAX 1024u
 /* Inner nodes of one listener's chain match: the product of what its chains name. */
 #define WEIR_CHAIN_MATCH_NODES_MAX 1000000u
 

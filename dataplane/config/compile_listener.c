@@ -115,18 +115,24 @@ static enum weir_err compile_listener_filters(struct weir_compile *c, const pb_l
     for (size_t i = 0; i < pb->n_listener_filters; i++) {
         size_t mark = weir_path_push(c, "listener_filters", (int)i);
         const ProtobufCMessage *m = NULL;
+        struct weir_port_set off = {0};
         enum weir_err err = weir_compile_any(c, "typed_config", pb->listener_filters[i]->typed_config, &m);
+        if (err == WEIR_OK) err = weir_port_set_compile(c, "filter_disabled", pb->listener_filters[i]->filter_disabled, &off);
         if (err != WEIR_OK) return err;
         if (m->descriptor == &pb_tls_inspector_type) {
             out->inspect_tls = true;
+            out->tls_off = off;
         } else if (m->descriptor == &pb_http_inspector_type) {
             out->inspect_http = true;
+            out->http_off = off;
         } else if (m->descriptor == &pb_proxy_protocol_filter_type) {
             const pb_proxy_protocol_filter *p = (const pb_proxy_protocol_filter *)(const void *)m;
             out->proxy_protocol = true;
+            out->proxy_off = off;
             out->proxy_protocol_optional = p->allow_requests_without_proxy_protocol;
         } else if (m->descriptor == &pb_original_dst_filter_type) {
             out->original_dst = true;
+            out->original_dst_off = off;
         } else {
             return weir_reject(c, "typed_config", "Didn't find a registered implementation for '%.100s' with type URL: '%s'",
                                pb->listener_filters[i]->name, m->descriptor->name);

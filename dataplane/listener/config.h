@@ -4,6 +4,7 @@
 #define WEIR_LISTENER_CONFIG_H
 
 #include "dataplane/base/resource.h"
+#include "dataplane/listener/port_set.h"
 #include "dataplane/observe/stats.h"
 #include "dataplane/transport/network_filter.h"
 
@@ -75,6 +76,7 @@ struct weir_listener_config {
     bool original_dst;     /* the address that a redirected connection was made to is its local one */
     bool use_original_dst; /* ... and the listener of that address takes it over, where there is one */
     bool inspect_tls, inspect_http, proxy_protocol, proxy_protocol_optional;
+    struct weir_port_set original_dst_off, tls_off, http_off, proxy_off; /* filter_disabled */
     uint64_t listener_filters_timeout_ms; /* 0: none */
     bool continue_on_listener_filters_timeout;
     struct weir_stats *stats;           /* NULL in tests without a registry */

@@ -141,6 +141,20 @@ static void opening_done(struct weir_opening *o, const struct found *f)
     opening_end(o);
 }
 
+/* filter_disabled goes by the port as it is known at that moment: after the original destination, then after the PROXY header. */
+static bool wants_proxy(const struct weir_listener_config *c, const struct weir_transport *t)
+{
+    return c->proxy_protocol && !weir_port_set_has(&c->proxy_off, &t->local);
+}
+static bool wants_tls(const struct weir_listener_config *c, const struct weir_transport *t)
+{
+    return c->inspect_tls && !weir_port_set_has(&c->tls_off, &t->local);
+}
+static bool wants_http(const struct weir_listener_config *c, const struct weir_transport *t)
+{
+    return c->inspect_http && !weir_port_set_has(&c->http_off, &t->local);
+}
+
 static enum progress peek_proxy(struct weir_opening *o)
 {
     struct weir_proxy_header h;
@@ -183,16 +197,16 @@ static enum progress look(struct weir_opening *o, struct found *f)
 {
     const struct weir_listener_config *c = o->listener->config;
     enum progress p;
-    if (c->proxy_protocol && !o->proxied) {
+    if (!o->proxied && wants_proxy(c, o->transport)) {
         p = peek_proxy(o);
         if (p != READY) return p;
         o->proxied = true;
     }
-    if (c->inspect_tls) {
+    if (wants_tls(c, o->transport)) {
         p = peek_tls(o, f);
         if (p != READY) return p;
     }
-    if (c->inspect_http && !f->tls && !weir_http_peek(o->bytes.p, o->bytes.n, &f->alpn)) return MORE;
+    if (wants_http(c, o->transport) && !f->tls && !weir_http_peek(o->bytes.p, o->bytes.n, &f->alpn)) return MORE;
     return READY;
 }
 
@@ -281,7 +295,7 @@ void weir_listener_take(struct weir_listener *l, struct weir_transport *t)
 static void begin(struct weir_listener *l, struct weir_transport *t, const struct weir_address *direct, uint64_t start_ns, bool handed_over)
 {
     const struct weir_listener_config *c = l->config;
-    if (!c->inspect_tls && !c->inspect_http && !c->proxy_protocol) {
+    if (!wants_proxy(c, t) && !wants_tls(c, t) && !wants_http(c, t)) {
         struct found f;
         found_nothing(&f);
         go_on(l, t, direct, &f, start_ns, handed_over);
@@ -323,7 +337,7 @@ void weir_opening_start(struct weir_listener *l, int fd, const struct weir_addre
     const struct weir_listener_config *c = l->config;
     const struct weir_address *bound = weir_listener_sockets_address(l->sockets);
     struct weir_transport *t = weir_raw_accepted(l->worker, fd, weir_address_is_wildcard(bound) ? &unknown : bound, remote);
-    if (c->original_dst) t->local_restored = weir_original_dst(fd, &t->local, bound, c->socket.transparent, &t->local);
+    if (c->original_dst && !weir_port_set_has(&c->original_dst_off, &t->local)) t->local_restored = weir_original_dst(fd, &t->local, bound, c->socket.transparent, &t->local);
     if (t->local_restored && l->worker->own != NULL && weir_own_has(l->worker->own, remote, &t->local)) {
         refuse_own(l, t);
         return;

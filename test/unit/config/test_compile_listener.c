@@ -102,6 +102,48 @@ static void test_listener_of_original_destinations(void **state)
     drop(l);
 }
 
+static bool disabled_at(const struct weir_listener_config *l, uint16_t port)
+{
+    struct weir_address a;
+    assert_true(weir_address_parse(WEIR_STR("10.0.0.1"), port, &a));
+    return weir_port_set_has(&l->tls_off, &a);
+}
+
+static struct weir_listener_config *disabled(const char *predicate)
+{
+    char text[1024];
+    snprintf(text, sizeof(text), "{" ADDRESS ",'filter_chains':[{" ECHO "}],'listener_filters':[{'name':'t','filter_disabled':%s,'typed_config':"
+                                 "{'@type':'type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector'}}]}", predicate);
+    struct weir_listener_config *l = compile(text);
+    if (l == NULL) fail_msg("%s", error.text);
+    return l;
+}
+
+static void test_listener_filter_is_disabled_by_port(void **state)
+{
+    (void)state;
+#define RANGE(first, end) "{'destination_port_range':{'start':" first ",'end':" end "}}"
+    struct weir_address path;
+    struct weir_listener_config *l = disabled(RANGE("80", "82"));
+    assert_true(l->inspect_tls && disabled_at(l, 80) && disabled_at(l, 81));
+    assert_false(disabled_at(l, 79) || disabled_at(l, 82) || disabled_at(l, 0));
+    drop(l);
+    l = disabled("{'not_match':{'or_match':{'rules':[" RANGE("80", "90") "," RANGE("85", "100") "," RANGE("443", "444") "]}}}");
+    assert_int_equal(l->tls_off.count, 3);
+    assert_true(disabled_at(l, 0) && disabled_at(l, 79) && disabled_at(l, 100) && disabled_at(l, 444) && disabled_at(l, 65535));
+    assert_false(disabled_at(l, 80) || disabled_at(l, 89) || disabled_at(l, 99) || disabled_at(l, 443));
+    drop(l);
+    l = disabled("{'and_match':{'rules':[" RANGE("80", "90") ",{'not_match':" RANGE("85", "86") "}]}}");
+    assert_int_equal(l->tls_off.count, 2);
+    assert_true(disabled_at(l, 84) && disabled_at(l, 86));
+    assert_false(disabled_at(l, 85) || disabled_at(l, 90));
+    drop(l);
+    l = disabled("{'any_match':true}");
+    assert_true(weir_address_unix(WEIR_STR("/x"), &path));
+    assert_true(disabled_at(l, 1) && weir_port_set_has(&l->tls_off, &path));
+    drop(l);
+}
+
 static void test_listener_takes_its_fields(void **state)
 {
     (void)state;
@@ -341,6 +383,7 @@ int main(void)
         T(test_listener_has_envoys_defaults),
         T(test_listener_takes_its_fields),
         T(test_listener_of_original_destinations),
+        T(test_listener_filter_is_disabled_by_port),
         T(test_listener_takes_the_socket_options_that_are_for_its_kind),
         T(test_listener_on_a_pipe),
         T(test_chain_match_is_compiled_and_asks_for_the_hello),

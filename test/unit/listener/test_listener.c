@@ -631,6 +631,29 @@ static void test_tls_handshake_has_its_time(void **state)
     test_cert_free(&one);
 }
 
+static void test_listener_does_not_wait_for_bytes_where_its_filter_is_disabled(void **state)
+{
+    (void)state;
+    static const struct weir_port_span all = {0, 65536}, seven = {7, 8};
+    struct weir_listener_config *a = config((struct chain_spec[]){{"c", "ok", "", NULL, &pauser, NULL}}, 1, false);
+    a->inspect_http = true;
+    a->http_off = (struct weir_port_set){1, &all, false};
+    start(a);
+    int fd = dial();
+    TURN_UNTIL(w, paused != NULL); /* the client has said nothing */
+    weir_connection_resume(paused);
+    assert_string_equal(ask(fd, "x"), "ok");
+    (void)close(fd);
+    a->http_off.at = &seven;
+    paused = NULL;
+    fd = dial();
+    TURN_UNTIL(w, counted(a, WEIR_LS_downstream_pre_cx_active) == 1);
+    assert_null(paused);
+    (void)close(fd);
+    TURN_UNTIL(w, counted(a, WEIR_LS_downstream_pre_cx_active) == 0);
+    drop(a);
+}
+
 /* A listener without a socket, at an address. */
 static struct weir_listener *reached_by_hand_over(struct weir_listener_config *l, const char *ip, uint16_t port)
 {
@@ -713,6 +736,7 @@ int main(void)
         T(test_tls_chain_is_chosen_by_the_hello),
         T(test_tls_handshake_has_its_time),
         T(test_listener_hands_over_to_the_listener_of_the_destination),
+        T(test_listener_does_not_wait_for_bytes_where_its_filter_is_disabled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
