@@ -259,7 +259,7 @@ void weir_attempt_cancel(struct weir_attempt *a)
         stream_forget(a);
         a->connection = NULL;
         if (a->tunnel && a->request_ended && a->response_ended && !a->trailers_sent) {
-            weir_upstream_connection_orphan(c, s);
+            weir_upstream_connection_leave_tail(c, s);
         } else {
             weir_codec_stream_reset(s, WEIR_RESET_LOCAL);
             weir_upstream_connection_done(c, WEIR_RESET_LOCAL);

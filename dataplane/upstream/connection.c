@@ -495,6 +495,10 @@ static void orphan_trailers(void *ctx, struct weir_headers *h)
     (void)ctx;
     (void)h;
 }
+static void orphan_blocked(void *ctx)
+{
+    (void)ctx;
+}
 static void orphan_closed(void *ctx, enum weir_reset reason, struct weir_str details)
 {
     struct weir_upstream_connection *c = ctx;
@@ -502,10 +506,27 @@ static void orphan_closed(void *ctx, enum weir_reset reason, struct weir_str det
     (void)details;
     if (c->state == WEIR_CONNECTION_DRAINING) weir_worker_defer(weir_pool_worker(c->pool), &c->run);
 }
+/* What was sent is still leaving: the process does not end before it has. */
+static void tail_closed(void *ctx, enum weir_reset reason, struct weir_str details)
+{
+    struct weir_upstream_connection *c = ctx;
+    weir_pool_worker(c->pool)->unflushed--;
+    orphan_closed(ctx, reason, details);
+}
+static const struct weir_stream_events tail_events = {
+    .on_headers = orphan_headers,
+    .on_data = orphan_data,
+    .on_trailers = orphan_trailers,
+    .on_send_blocked = orphan_blocked,
+    .on_send_ready = orphan_blocked,
+    .on_closed = tail_closed,
+};
 static const struct weir_stream_events orphan_events = {
     .on_headers = orphan_headers,
     .on_data = orphan_data,
     .on_trailers = orphan_trailers,
+    .on_send_blocked = orphan_blocked,
+    .on_send_ready = orphan_blocked,
     .on_closed = orphan_closed,
 };
 
@@ -513,6 +534,14 @@ void weir_upstream_connection_orphan(struct weir_upstream_connection *c, struct 
 {
     s->events = &orphan_events;
     s->ctx = c;
+    weir_upstream_connection_done(c, WEIR_RESET_NONE);
+}
+
+void weir_upstream_connection_leave_tail(struct weir_upstream_connection *c, struct weir_codec_stream *s)
+{
+    s->events = &tail_events;
+    s->ctx = c;
+    weir_pool_worker(c->pool)->unflushed++;
     weir_upstream_connection_done(c, WEIR_RESET_NONE);
 }
 

@@ -78,6 +78,8 @@ struct weir_codec_stream *weir_upstream_connection_open(struct weir_upstream_con
 void weir_upstream_connection_done(struct weir_upstream_connection *c, enum weir_reset how);
 /* The stream ended in order and its owner goes before the codec has noticed: what the codec still says of it goes nowhere. */
 void weir_upstream_connection_orphan(struct weir_upstream_connection *c, struct weir_codec_stream *s);
+/* The same for a tunnel whose last bytes are still to be sent. */
+void weir_upstream_connection_leave_tail(struct weir_upstream_connection *c, struct weir_codec_stream *s);
 /* No stream after those it has; closes once it has none. */
 void weir_upstream_connection_drain(struct weir_upstream_connection *c);
 void weir_upstream_connection_close(struct weir_upstream_connection *c, bool remote);

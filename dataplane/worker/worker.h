@@ -40,7 +40,7 @@ struct weir_worker {
     struct weir_list lingering; /* transports that finish without an owner */
     struct weir_block *room;      /* what sockets read into, shared by all of them: an idle one holds nothing */
     uint32_t room_used;
-    uint32_t unflushed; /* transports that were given up with bytes still to be written */
+    uint32_t unflushed; /* transports that were given up, and tunnels, with bytes still to be written */
     struct weir_hangups *hangups; /* sockets that are not read for a while; made at first use */
     struct weir_own_connections *own; /* of the process; NULL: none are noted */
     char date[32]; /* RFC 9110 IMF-fixdate of this second, for `date` headers */

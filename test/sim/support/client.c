@@ -167,9 +167,15 @@ static void send_request_piece(struct call *c)
     uint64_t from = c->sender.sent;
     size_t n = sender_next(&c->sender);
     bool done = sender_done(&c->sender);
+    if (x->plan.stall == STALL_CLIENT && done) {
+        c->exchange->silent_ns = x->traffic->sim->worker->now_ns;
+        c->sent = true;
+        return;
+    }
     struct weir_buffer b;
     weir_buffer_init(&b);
     body_fill(x->traffic->sim->worker, &b, x->id, false, from, n);
+    c->exchange->active_ns = x->traffic->sim->worker->now_ns;
     weir_codec_stream_send_data(c->s, &b, done && !x->plan.request_trailers);
     weir_buffer_deinit(&b);
     if (!done) {
@@ -218,7 +224,7 @@ static void call_send(struct call *c)
 {
     struct exchange *x = c->exchange;
     const struct plan *p = &x->plan;
-    static const char *const ways[] = {"plain", "retry", "short", "fading"};
+    static const char *const ways[] = {"plain", "retry", "short", "fading", "idle"};
     struct weir_headers *h = headers_new(c->arena);
     weir_headers_add(h, WEIR_H_METHOD, weir_str_of(p->method));
     if (p->tunnel != TUNNEL_CONNECT) weir_headers_add(h, WEIR_H_SCHEME, WEIR_STR("http"));
@@ -256,10 +262,22 @@ static void on_client_room(struct http_peer *p)
     client_go(p->owner);
 }
 
+/* Nobody listens any more. */
+static void give_up(struct client *c)
+{
+    while (!weir_list_empty(&c->waiting)) {
+        struct call *call = WEIR_CONTAINER_OF(c->waiting.next, struct call, node);
+        weir_list_remove(&call->node);
+        call->exchange->refused = true;
+        call_over(call);
+    }
+}
+
 static void on_client_gone(struct http_peer *p)
 {
     struct client *c = p->owner;
     if (c->peer == p) c->peer = NULL;
+    if (c->traffic->closing_ns != 0) give_up(c);
     if (!weir_list_empty(&c->waiting)) client_go(c);
 }
 

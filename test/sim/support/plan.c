@@ -29,6 +29,24 @@ static void plan_faults(struct plan *p, struct weir_random *r, const struct traf
     }
 }
 
+static void plan_stall(struct plan *p, struct weir_random *r)
+{
+    p->way = WAY_IDLE;
+    p->fault = FAULT_NONE;
+    p->early = p->slow = false;
+    p->stall = (enum stall)weir_random_below(r, 4);
+    p->request_gap_ns = weir_random_below(r, 50 * SIM_MS);
+    if (p->stall == STALL_CLIENT) {
+        p->method = "POST";
+        p->request_bytes += 1000;
+        p->request_pieces += 1;
+    }
+    if (p->stall == STALL_BODY) {
+        p->response_bytes += 1000;
+        p->response_pieces += 1;
+    }
+}
+
 static void plan_tunnel(struct plan *p, struct weir_random *r, const struct traffic_options *o)
 {
     bool connect = chance(r, 50);
@@ -61,6 +79,7 @@ void plan_make(struct plan *p, struct weir_random *r, const struct traffic_optio
     p->early = chance(r, 5);
     plan_faults(p, r, o);
     if (o->tunnels && chance(r, 50)) plan_tunnel(p, r, o);
+    if (o->stalls && p->tunnel == TUNNEL_NONE && chance(r, 40)) plan_stall(p, r);
     if (o->fading && chance(r, 30)) p->way = WAY_FADING;
     if (p->fault != FAULT_CUT) return;
     /* There must be something to cut off. */

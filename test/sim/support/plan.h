@@ -16,9 +16,10 @@ enum fault {
     FAULT_SILENT, /* no answer ever */
 };
 enum tunnel { TUNNEL_NONE, TUNNEL_WEBSOCKET, TUNNEL_CONNECT }; /* bodies are what goes through it, both ways at once */
+enum stall { STALL_NONE, STALL_CLIENT, STALL_HEAD, STALL_BODY }; /* who falls silent: the client in its body, the upstream before or in its */
 enum client_fault { CLIENT_FINE, CLIENT_CANCELS, CLIENT_VANISHES };
-/* No retries; three; a timeout of half a second; to a cluster that is not always there. */
-enum way { WAY_PLAIN, WAY_RETRY, WAY_SHORT, WAY_FADING };
+/* No retries; three; a timeout of half a second; to a cluster that is not always there; no timeout but a second of silence. */
+enum way { WAY_PLAIN, WAY_RETRY, WAY_SHORT, WAY_FADING, WAY_IDLE };
 
 struct plan {
     enum way way;
@@ -33,6 +34,7 @@ struct plan {
     bool early;   /* the upstream answers before the request has ended */
     bool slow;    /* the client stops reading now and then */
     enum fault fault;
+    enum stall stall;
     uint32_t fails; /* so many attempts meet the fault, the next ones do not */
     enum client_fault client_fault;
     uint64_t client_fault_ns;
@@ -45,6 +47,9 @@ struct traffic_options {
     bool plane; /* configuration comes from a control plane (plane.h) and may change */
     bool fading;
     bool tunnels; /* half of the exchanges */
+    bool sick;    /* hosts may be (traffic_set_sick()): a plan says nothing of it */
+    bool limited; /* the proxy may answer 503 itself, untried: circuit breakers */
+    bool stalls;  /* on routes with an idle timeout: one side falls silent in the middle */
     uint32_t body_max;
 };
 

@@ -153,12 +153,12 @@ static void on_idle(struct weir_worker *w, struct weir_mail *m)
     WEIR_CONTAINER_OF(m, struct proxy_mail, mail)->proxy->idle_workers++;
 }
 
-void proxy_shutdown(struct proxy *p, uint64_t drain_ms)
+void proxy_shutdown(struct proxy *p, uint64_t linger_ms, uint64_t drain_ms)
 {
     for (uint32_t i = 0; i < p->worker_count; i++) {
         p->idle[i].mail.deliver = on_idle;
         p->idle[i].proxy = p;
-        weir_listeners_shutdown(p->workers[i], &(struct weir_shutdown_order){WEIR_SHUTDOWN_ALL, 0, drain_ms}, &p->idle[i].mail, p->control);
+        weir_listeners_shutdown(p->workers[i], &(struct weir_shutdown_order){WEIR_SHUTDOWN_ALL, linger_ms, drain_ms}, &p->idle[i].mail, p->control);
     }
 }
 
@@ -171,14 +171,15 @@ bool proxy_idle(void *proxy)
 /* ---- numbers ---- */
 
 struct sum {
-    struct weir_str prefix, leaf;
+    struct weir_str name;
     int64_t value;
 };
 
 static void add_value(void *ctx, const struct weir_stat_value *v)
 {
     struct sum *sum = ctx;
-    if (weir_str_eq(v->prefix, sum->prefix) && weir_str_eq(v->leaf, sum->leaf)) sum->value += v->value;
+    if (v->prefix.n + v->leaf.n != sum->name.n) return;
+    if (weir_str_eq(v->prefix, (struct weir_str){sum->name.p, v->prefix.n}) && weir_str_ends(sum->name, v->leaf)) sum->value += v->value;
 }
 
 static void visit(struct proxy *p, void (*fn)(void *ctx, const struct weir_stat_value *v), void *ctx)
@@ -190,9 +191,9 @@ static void visit(struct proxy *p, void (*fn)(void *ctx, const struct weir_stat_
     weir_stats_view_deinit(&view);
 }
 
-int64_t proxy_stat(struct proxy *p, const char *prefix, const char *leaf)
+int64_t proxy_stat(struct proxy *p, const char *name)
 {
-    struct sum sum = {weir_str_of(prefix), weir_str_of(leaf), 0};
+    struct sum sum = {weir_str_of(name), 0};
     visit(p, add_value, &sum);
     return sum.value;
 }
@@ -203,7 +204,8 @@ static void check_gauge(void *ctx, const struct weir_stat_value *v)
     if (v->kind != WEIR_GAUGE || v->value == 0) return;
     bool living = weir_str_ends(v->leaf, WEIR_STR("_active")) || weir_str_ends(v->leaf, WEIR_STR("_open")) ||
                   weir_str_ends(v->leaf, WEIR_STR("_buffered"));
-    if (!living || (pooled && weir_str_eq(v->leaf, WEIR_STR("upstream_cx_active")))) return;
+    bool of_pools = weir_str_eq(v->leaf, WEIR_STR("upstream_cx_active")) || weir_str_ends(v->leaf, WEIR_STR("cx_open"));
+    if (!living || (pooled && of_pools)) return;
     fail_msg("%.*s%.*s is %lld at rest", WEIR_STR_ARG(v->prefix), WEIR_STR_ARG(v->leaf), (long long)v->value);
 }
 
@@ -217,7 +219,7 @@ void proxy_destroy(struct proxy *p)
     for (uint32_t i = 0; i < p->port_count; i++)
         sim_unlisten(&p->ports[i].listener);
     if (p->idle_workers == 0) {
-        proxy_shutdown(p, 0);
+        proxy_shutdown(p, 0, 0);
         assert_true(sim_run(p->sim, proxy_idle, p, 60000 * (uint64_t)SIM_MS));
     }
     for (uint32_t i = 0; i < p->worker_count; i++) {

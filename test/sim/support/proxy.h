@@ -54,11 +54,11 @@ void proxy_forget(struct proxy *p, enum weir_resource_type type, uint32_t source
 void proxy_start(struct proxy *p);
 /* The world may connect to the listener of this name by this address. */
 void proxy_open_port(struct proxy *p, const char *listener, struct weir_address address);
-/* SIGTERM: drains; proxy_idle() tells when nothing is left. */
-void proxy_shutdown(struct proxy *p, uint64_t drain_ms);
+/* SIGTERM: drains; new connections are taken for so long; proxy_idle() tells when nothing is left. */
+void proxy_shutdown(struct proxy *p, uint64_t linger_ms, uint64_t drain_ms);
 bool proxy_idle(void *proxy);
-/* The sum of a counter or gauge over all sets whose prefix and leaf these are; 0 where there is none. */
-int64_t proxy_stat(struct proxy *p, const char *prefix, const char *leaf);
+/* The sum of a counter or gauge of this name over all sets that have it; 0 where there is none. */
+int64_t proxy_stat(struct proxy *p, const char *name);
 /* Every gauge that counts living things is zero, except those of idle upstream connections where `pooled`. */
 void proxy_assert_at_rest(struct proxy *p, bool pooled);
 /* Ends everything, the world with it, and checks that nothing is left. */

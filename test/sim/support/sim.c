@@ -79,6 +79,7 @@ struct sim *sim_create(uint64_t seed)
     weir_list_init(&s->ends);
     s->log = getenv("WEIR_SIM_LOG") != NULL;
     s->worker = sim_add_worker(s, 0, 1);
+    s->worker->connection_ids = 1000000; /* so that its ends are told from those of weir in the log */
     return s;
 }
 

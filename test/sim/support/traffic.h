@@ -18,14 +18,17 @@ struct exchange {
     bool client_h2;
     /* What the upstream saw. */
     uint32_t attempts, collateral; /* collateral: other connections' breaks took it along, or might have */
+    bool sick;                     /* a sick host has answered it */
     bool answered;                 /* the answer of the plan was begun */
     bool request_seen_whole, request_wrong;
     /* What the client saw. */
     uint32_t status, sends;
     uint64_t received;
     bool started, done, head, ended, wrong, foreign, trailers, reset;
+    bool refused;  /* the proxy that ends took no connection for it */
     bool vanished; /* its client broke the connection, for this or another exchange */
     uint64_t start_ns, end_ns, breaks_at_start;
+    uint64_t active_ns, silent_ns; /* last piece sent; since when one side is silent by plan */
     bool after_break; /* a connection broke so shortly before that the proxy may not have heard of it */
 };
 
@@ -38,9 +41,12 @@ struct traffic {
         uint64_t from_ns, to_ns;
     } absences[TRAFFIC_ABSENCES_MAX]; /* of the clusters that fade */
     uint32_t absence_count;
+    uint64_t closing_ns;  /* when the proxy was told to end; 0: not */
+    uint64_t deadline_ns; /* when it ends what is left */
     struct exchange *exchanges;
     uint32_t count, done;
     uint32_t live_clients, live_serves; /* streams */
+    uint32_t most_serves, connections, most_connections; /* at the upstreams */
     uint64_t breaks, last_break_ns;     /* of connections, by upstreams */
     struct weir_list upstreams, clients;
 };
@@ -49,6 +55,10 @@ void traffic_init(struct traffic *t, struct sim *s, struct proxy *p, const struc
                   uint32_t count);
 /* An upstream host. */
 void traffic_add_upstream(struct traffic *t, struct weir_address at, bool h2);
+/* Such a host answers 503 to everything. */
+void traffic_set_sick(struct traffic *t, const struct weir_address *at, bool sick);
+/* Requests that this host has seen. */
+uint32_t traffic_seen(const struct traffic *t, const struct weir_address *at);
 /* A client that makes `count` of the exchanges, at random times within `span_ns`. */
 void traffic_add_client(struct traffic *t, bool h2, uint32_t count, uint64_t span_ns);
 bool traffic_done(void *traffic);

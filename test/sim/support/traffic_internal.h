@@ -10,7 +10,8 @@ struct upstream {
     struct weir_list node;
     struct traffic *traffic;
     struct sim_listener listener;
-    bool h2;
+    bool h2, sick;
+    uint32_t seen;
     struct weir_list connections;
 };
 struct connection { /* at an upstream */

@@ -60,6 +60,11 @@ static void not_wanted(struct serve *v)
     if (!v->ended && v->s != NULL && v->connection->peer->h2) serve_reset(v, WEIR_RESET_NONE);
 }
 
+static void fall_silent(struct exchange *x)
+{
+    x->silent_ns = x->traffic->sim->worker->now_ns;
+}
+
 static void on_answer_piece(struct sim *s, void *ctx);
 static void send_answer(struct serve *v)
 {
@@ -80,9 +85,14 @@ static void send_answer(struct serve *v)
             break_connection(v, false);
         return;
     }
+    if (p->stall == STALL_BODY && done) {
+        fall_silent(v->exchange);
+        return;
+    }
     struct weir_buffer b;
     weir_buffer_init(&b);
     body_fill(x->traffic->sim->worker, &b, x->id, true, from, n);
+    v->exchange->active_ns = x->traffic->sim->worker->now_ns;
     weir_codec_stream_send_data(v->s, &b, done && !p->response_trailers);
     weir_buffer_deinit(&b);
     if (!done) {
@@ -126,6 +136,17 @@ static void answer(struct serve *v)
     struct exchange *x = v->exchange;
     const struct plan *p = &x->plan;
     bool h2 = v->connection->peer->h2;
+    if (v->connection->upstream->sick) {
+        x->sick = true;
+        v->finished = true;
+        send_head(v, 503, true);
+        not_wanted(v);
+        return;
+    }
+    if (p->stall == STALL_HEAD) {
+        fall_silent(x);
+        return;
+    }
     if (v->faulty) {
         switch (p->fault) {
         case FAULT_REFUSE:
@@ -173,13 +194,18 @@ static void answer_later(struct serve *v)
     serve_later(v, v->exchange->plan.think_ns, on_answer);
 }
 
+static bool deadline_over(const struct traffic *t)
+{
+    return t->closing_ns != 0 && t->sim->worker->now_ns + 2 * SIM_MS >= t->deadline_ns;
+}
+
 static void request_ended(struct serve *v)
 {
     struct exchange *x = v->exchange;
     v->ended = true;
     x->request_seen_whole = true;
     /* A tunnel's end may be that of its client. */
-    bool cut = x->plan.tunnel != TUNNEL_NONE && (x->plan.client_fault != CLIENT_FINE || x->vanished);
+    bool cut = x->plan.tunnel != TUNNEL_NONE && (x->plan.client_fault != CLIENT_FINE || x->vanished || deadline_over(x->traffic));
     if (cut ? v->received > x->plan.request_bytes : v->received != x->plan.request_bytes) x->request_wrong = true;
     answer_later(v);
 }
@@ -199,7 +225,8 @@ static void serve_on_headers(void *ctx, struct weir_headers *h, bool end)
     if (!weir_str_eq(weir_headers_get(h, WEIR_H_METHOD), weir_str_of(p->method))) v->exchange->request_wrong = true;
     if (v->connection->upstream->h2 != p->upstream_h2) v->exchange->request_wrong = true;
     v->sender = (struct sender){.bytes = p->response_bytes, .pieces = p->response_pieces};
-    t->live_serves++;
+    if (++t->live_serves > t->most_serves) t->most_serves = t->live_serves;
+    v->connection->upstream->seen++;
     if (p->tunnel != TUNNEL_NONE) {
         v->connection->peer->tunnel = true;
         answer_later(v);
@@ -265,6 +292,7 @@ static void on_upstream_gone(struct http_peer *p)
 {
     struct connection *c = p->owner;
     weir_list_remove(&c->node);
+    c->upstream->traffic->connections--;
     free(c);
 }
 
@@ -276,9 +304,30 @@ static void on_upstream_accept(void *ctx, struct weir_transport *t)
     c->upstream = u;
     weir_list_init(&c->serves);
     weir_list_push_back(&u->connections, &c->node);
+    if (++u->traffic->connections > u->traffic->most_connections) u->traffic->most_connections = u->traffic->connections;
     c->peer = http_peer_serve(u->traffic->sim, t, u->h2, c);
     c->peer->on_stream = on_upstream_stream;
     c->peer->on_gone = on_upstream_gone;
+}
+
+static struct upstream *find_upstream(const struct traffic *t, const struct weir_address *at)
+{
+    for (struct weir_list *i = t->upstreams.next; i != &t->upstreams; i = i->next) {
+        struct upstream *u = WEIR_CONTAINER_OF(i, struct upstream, node);
+        if (weir_address_equal(&u->listener.address, at, true)) return u;
+    }
+    fail_msg("no such upstream");
+    return NULL;
+}
+
+void traffic_set_sick(struct traffic *t, const struct weir_address *at, bool sick)
+{
+    find_upstream(t, at)->sick = sick;
+}
+
+uint32_t traffic_seen(const struct traffic *t, const struct weir_address *at)
+{
+    return find_upstream(t, at)->seen;
 }
 
 void traffic_add_upstream(struct traffic *t, struct weir_address at, bool h2)

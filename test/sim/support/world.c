@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char listener[] =
     "{'name': '%s', 'address': {'socket_address': {'address': '10.0.0.%u', 'port_value': 80}}, 'bind_to_port': false,"
@@ -28,6 +29,8 @@ static const char routes[] =
     "   'retry_on': 'connect-failure,refused-stream,reset,5xx', 'num_retries': 3}}},"
     " {'match': {'prefix': '/h2/retry/'}, 'route': {'cluster': 'h2', 'retry_policy': {"
     "   'retry_on': 'connect-failure,refused-stream,reset,5xx', 'num_retries': 3}}},"
+    " {'match': {'prefix': '/h1/idle/'}, 'route': {'cluster': 'h1', 'timeout': '0s', 'idle_timeout': '1s'}},"
+    " {'match': {'prefix': '/h2/idle/'}, 'route': {'cluster': 'h2', 'timeout': '0s', 'idle_timeout': '1s'}},"
     " {'match': {'connect_matcher': {}, 'headers': [{'name': 'x-up', 'string_match': {'exact': 'h1'}}]}, 'route': {'cluster': 'h1'}},"
     " {'match': {'connect_matcher': {}, 'headers': [{'name': 'x-up', 'string_match': {'exact': 'h2'}}]}, 'route': {'cluster': 'h2'}},"
     " {'match': {'prefix': '/h1/fading/'}, 'route': {'cluster': 'fading1'}},"
@@ -35,8 +38,8 @@ static const char routes[] =
 
 static const char cluster[] =
     "{'name': '%s', 'type': 'EDS', 'eds_cluster_config': {'service_name': '%s',"
-    "  'eds_config': {'ads': {}, 'resource_api_version': 'V3'}}, %s%s"
-    " 'circuit_breakers': {'thresholds': [{'max_retries': 1000}]}}";
+    "  'eds_config': {'ads': {}, 'resource_api_version': 'V3'}}, %s%s%s 'lb_policy': 'ROUND_ROBIN'}";
+static const char many_retries[] = " 'circuit_breakers': {'thresholds': [{'max_retries': 1000}]},";
 static const char speaks_h2[] =
     " 'typed_extension_protocol_options': {'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {"
     "   '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',"
@@ -69,7 +72,7 @@ void world_set_endpoints(struct world *w, const char *name, bool h2, unsigned ho
 void world_set_cluster(struct world *w, const char *name, bool h2, const char *endpoints, const char *more)
 {
     char json[2048];
-    (void)snprintf(json, sizeof(json), cluster, name, endpoints, h2 ? speaks_h2 : "", more);
+    (void)snprintf(json, sizeof(json), cluster, name, endpoints, h2 ? speaks_h2 : "", more, strstr(more, "circuit_breakers") == NULL ? many_retries : "");
     world_set(w, WEIR_CLUSTERS, name, json);
 }
 
