@@ -77,7 +77,8 @@ static void run_breakers(uint64_t seed)
     sim_pass(w.sim, SIM_MS);
     (void)world_add_clients(&w, EXCHANGES);
     world_settle(&w);
-    if (w.traffic.most_serves > 2 * LIMIT) fail_msg("%u requests at once", w.traffic.most_serves);
+    /* Of each cluster; and an upstream hears of a cancelled request later than the breaker. */
+    if (w.traffic.most_serves > 3 * LIMIT) fail_msg("%u requests at once", w.traffic.most_serves);
     sim_pass(w.sim, 20 * S);
     /* One after the other: none may be refused now. */
     uint32_t first = w.traffic.count;

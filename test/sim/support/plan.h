@@ -18,8 +18,9 @@ enum fault {
 enum tunnel { TUNNEL_NONE, TUNNEL_WEBSOCKET, TUNNEL_CONNECT }; /* bodies are what goes through it, both ways at once */
 enum stall { STALL_NONE, STALL_CLIENT, STALL_HEAD, STALL_BODY }; /* who falls silent: the client in its body, the upstream before or in its */
 enum client_fault { CLIENT_FINE, CLIENT_CANCELS, CLIENT_VANISHES };
-/* No retries; three; a timeout of half a second; to a cluster that is not always there; no timeout but a second of silence. */
-enum way { WAY_PLAIN, WAY_RETRY, WAY_SHORT, WAY_FADING, WAY_IDLE };
+/* No retries; three; a timeout of half a second; to a cluster that is not always there; no timeout but a second of silence;
+ * to hostile upstreams (hostile.h). */
+enum way { WAY_PLAIN, WAY_RETRY, WAY_SHORT, WAY_FADING, WAY_IDLE, WAY_ROUGH };
 
 struct plan {
     enum way way;
@@ -49,6 +50,7 @@ struct traffic_options {
     bool tunnels; /* half of the exchanges */
     bool sick;    /* hosts may be (traffic_set_sick()): a plan says nothing of it */
     bool limited; /* the proxy may answer 503 itself, untried: circuit breakers */
+    bool rough;
     bool stalls;  /* on routes with an idle timeout: one side falls silent in the middle */
     uint32_t body_max;
 };

@@ -47,6 +47,7 @@ struct sim {
     uint64_t event_sequence;
     struct weir_list ends; /* transports alive */
     uint32_t end_count;
+    size_t queued_max; /* the most that one of weir's transports ever had to write */
     uint64_t trace; /* a hash of all that happened: equal for equal seeds */
     bool log;       /* print what happens */
 };

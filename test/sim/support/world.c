@@ -14,7 +14,7 @@ static const char listener[] =
     "{'name': '%s', 'address': {'socket_address': {'address': '10.0.0.%u', 'port_value': 80}}, 'bind_to_port': false,"
     " 'filter_chains': [{'filters': [{'name': 'hcm', 'typed_config': {"
     "  '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',"
-    "  'stat_prefix': 'in', 'rds': {'route_config_name': '%s', 'config_source': {'ads': {}, 'resource_api_version': 'V3'}}, %s"
+    "  'stat_prefix': '%s', 'rds': {'route_config_name': '%s', 'config_source': {'ads': {}, 'resource_api_version': 'V3'}}, %s"
     "  'upgrade_configs': [{'upgrade_type': 'websocket'}, {'upgrade_type': 'CONNECT'}], 'http2_protocol_options': {'allow_connect': true},"
     "  'http_filters': [{'name': 'router', 'typed_config': {"
     "    '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router'}}]}}]}]}";
@@ -31,6 +31,8 @@ static const char routes[] =
     "   'retry_on': 'connect-failure,refused-stream,reset,5xx', 'num_retries': 3}}},"
     " {'match': {'prefix': '/h1/idle/'}, 'route': {'cluster': 'h1', 'timeout': '0s', 'idle_timeout': '1s'}},"
     " {'match': {'prefix': '/h2/idle/'}, 'route': {'cluster': 'h2', 'timeout': '0s', 'idle_timeout': '1s'}},"
+    " {'match': {'prefix': '/h1/rough/'}, 'route': {'cluster': 'rough1', 'timeout': '2s'}},"
+    " {'match': {'prefix': '/h2/rough/'}, 'route': {'cluster': 'rough2', 'timeout': '2s'}},"
     " {'match': {'connect_matcher': {}, 'headers': [{'name': 'x-up', 'string_match': {'exact': 'h1'}}]}, 'route': {'cluster': 'h1'}},"
     " {'match': {'connect_matcher': {}, 'headers': [{'name': 'x-up', 'string_match': {'exact': 'h2'}}]}, 'route': {'cluster': 'h2'}},"
     " {'match': {'prefix': '/h1/fading/'}, 'route': {'cluster': 'fading1'}},"
@@ -86,7 +88,7 @@ void world_set_routes(struct world *w, const char *name, const char *first)
 void world_set_listener(struct world *w, const char *name, uint8_t host, const char *table, const char *more)
 {
     char json[4096];
-    (void)snprintf(json, sizeof(json), listener, name, host, table, more);
+    (void)snprintf(json, sizeof(json), listener, name, host, name, table, more);
     world_set(w, WEIR_LISTENERS, name, json);
 }
 
