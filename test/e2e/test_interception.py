@@ -13,7 +13,7 @@ from support.wait import DEADLINE_S, wait_until
 if not process.binary("weir").exists():
     pytest.skip("weir is not built", allow_module_level=True)
 
-INBOUND, OUTBOUND = 15006, 15001
+INBOUND, OUTBOUND, TRANSPARENT = 15006, 15001, 15007
 V4, V6 = 4, 6
 both = pytest.mark.parametrize("version", [V4, V6])
 
@@ -127,6 +127,8 @@ def weir(pod, start_weir):
              default_filter_chain=http_to("passthrough", "outbound")),
         wild(INBOUND, name="inbound", stat_prefix="inbound", listener_filters=filters, traffic_direction="INBOUND",
              default_filter_chain=http_to("passthrough", "inbound")),
+        wild(TRANSPARENT, name="transparent", stat_prefix="transparent", listener_filters=filters, transparent=True,
+             default_filter_chain=http_to("passthrough", "transparent")),
         *(virtual_listener(netns.Pod.OUTSIDE[version]) for version in (V4, V6)),
     ]
     return start_weir(config.bootstrap(listeners, [original_dst("passthrough"), config.cluster("blackhole")]))
@@ -277,6 +279,35 @@ def test_outside_reaches_weirs_own_port_once(weir, pod):
     # In by the inbound listener, which passes it on to the outbound one, and there it ends.
     assert weir.stat("listener.inbound.downstream_cx_total") == 1
     assert weir.stat("listener.outbound.downstream_cx_total") == 1
+
+
+TPROXY = """
+table inet transparent {
+    chain before {
+        type filter hook prerouting priority -150
+        iifname "eth0" tcp dport { 8080, 15007 } meta nfproto ipv4 tproxy ip to :15007 meta mark set 1
+        iifname "eth0" tcp dport { 8080, 15007 } meta nfproto ipv6 tproxy ip6 to :15007 meta mark set 1
+    }
+}
+"""
+
+
+@both
+def test_transparent_proxying_keeps_the_address(weir, pod, serve, version):
+    for command in (("rule", "add", "fwmark", "1", "lookup", "100"), ("route", "add", "local", "default", "dev", "lo", "table", "100")):
+        subprocess.run(["ip", f"-{version}", *command], check=True)
+    done = subprocess.run(["nft", "-f", "-"], input=TPROXY, text=True, capture_output=True)
+    if done.returncode != 0:
+        pytest.skip(f"this kernel has no TPROXY: {done.stderr.strip()}")
+    serve(pod.ADDRESS[version], 8080, "application")
+    assert passes(get_from_outside(pod, pod.ADDRESS[version], 8080), "transparent") == "application"
+    assert weir.stat("listener.transparent.downstream_cx_total") == 1
+    with pod.outside():
+        connection = http.client.HTTPConnection(pod.ADDRESS[version], TRANSPARENT, timeout=DEADLINE_S)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 503
+        connection.close()
+    assert weir.stat("listener.transparent.downstream_cx_total") == 2
 
 
 @both
