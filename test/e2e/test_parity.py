@@ -228,6 +228,7 @@ CASES = {
     "cors request": h1("/cors", ORIGIN, listener="filters"), "cors other origin": h1("/cors", "origin: http://x.test", listener="filters"),
     "header mutation": h1("/up", "x-gone: 1", listener="filters"), "health check": h1("/healthz", listener="filters"),
     "buffer over": h1("/up", method="POST", body=b"x" * 200, listener="filters"),
+    "path //": h1("//"),
     "buffer within": h1("/up", method="POST", body=b"x" * 50, listener="filters"),
     "rate limit": raw(b"GET /limit HTTP/1.1\r\nhost: a.test\r\n\r\n" * 2, ("GET", "GET"), logs=2, listener="filters"),
     "HTTP/1.0": h1("/up", version="1.0"), "no host": h1("/up", host=None), "absolute URI": h1("http://a.test/up"),
@@ -259,8 +260,9 @@ DIFFERENCES = {
         stats={"http.edge.downstream_rq_rx_reset": (0, 1), "cluster.tunnel.upstream_cx_destroy_local": (0, 1),
                "cluster.tunnel.upstream_cx_destroy_local_with_active_rq": (0, 1), "cluster.tunnel.upstream_cx_destroy_remote": (1, 0),
                "cluster.tunnel.upstream_cx_destroy_with_active_rq": (0, 1)}),
+    "path //": Differs("path of slashes alone", log=(["path=/"], ["path=//"])),
     "buffer over": Differs(
-        "request body over the limit of the buffer filter", answer=([], ["connection: close"]), closed=(False, True),
+        "request body over the limit of the buffer filter that comes in one read", answer=([], ["connection: close"]), closed=(False, True),
         stats={"http.filters.downstream_rq_response_before_rq_complete": (0, 1), "http.filters.downstream_rq_rx_reset": (0, 1),
                "http.filters.downstream_cx_destroy_local": (0, 1), "http.filters.downstream_cx_destroy_remote": (1, 0),
                "http.filters.downstream_cx_rx_bytes_total": (297, 256), "http.filters.downstream_cx_tx_bytes_total": (258, 183),
