@@ -86,13 +86,13 @@ static void reshape(struct weir_stream *s, struct weir_headers *h, struct shape 
     const struct weir_substitution *format = config->format;
     const struct weir_reply_mapper *mapper = find_mapper(s);
     if (mapper != NULL) {
+        weir_header_rules_apply(&mapper->rules, &s->request, h); /* they see the status as it was */
         if (mapper->status != 0) {
             shape->status = mapper->status;
             s->request.status = mapper->status;
             weir_headers_set_int(h, WEIR_H_STATUS, mapper->status);
         }
         if (mapper->has_body) shape->body = mapper->body;
-        weir_header_rules_apply(&mapper->rules, &s->request, h);
         if (mapper->format != NULL) format = mapper->format;
     }
     s->local_reply_body = shape->body;
