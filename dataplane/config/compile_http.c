@@ -66,7 +66,8 @@ static enum weir_err compile_codec(struct weir_compile *c, const pb_hcm *pb, con
     const pb_http2_protocol_options *h2 = pb->http2_protocol_options;
     bool lenient = flag(pb->stream_error_on_invalid_http_message, false);
     out->stream_error_on_invalid_message = flag(h1 != NULL ? h1->override_stream_error_on_invalid_http_message : NULL, lenient);
-    if (h2 == NULL || (h2->override_stream_error_on_invalid_http_message == NULL && !h2->stream_error_on_invalid_http_messaging))
+    /* The protocol's own word, then the manager's, then the deprecated field, which the codec has read. */
+    if (pb->stream_error_on_invalid_http_message != NULL && (h2 == NULL || h2->override_stream_error_on_invalid_http_message == NULL))
         codec->h2_override_stream_error = lenient;
     if (h2 != NULL && h2->connection_keepalive != NULL) {
         out->h2_ping_interval_ms = weir_duration_ms(h2->connection_keepalive->interval, 0);
