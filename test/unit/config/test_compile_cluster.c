@@ -253,6 +253,37 @@ static void test_the_dns_cluster_extension_is_a_dns_cluster(void **state)
 #undef DNS
 }
 
+static void test_options_of_dns_connections_and_warming(void **state)
+{
+    struct fixture *f = *state;
+#define NAMED "'load_assignment': {'cluster_name': 'c', 'endpoints': [{'lb_endpoints': [" ENDPOINT("up.test", "80") "]}]}"
+    assert_int_equal(compile(f, "{'name': 'c', 'type': 'STRICT_DNS', 'dns_jitter': '0.3s', 'round_robin_lb_config': {},"
+                                "'dns_failure_refresh_rate': {'base_interval': '2s', 'max_interval': '7s'}, 'wait_for_warm_on_init': false,"
+                                "'upstream_connection_options': {'tcp_keepalive': {'keepalive_probes': 3, 'keepalive_time': 20,"
+                                "'keepalive_interval': 5}}," NAMED "}"),
+                     WEIR_OK);
+    assert_int_equal(f->config->dns.jitter_ms, 300);
+    assert_int_equal(f->config->dns.failure_base_ms, 2000);
+    assert_int_equal(f->config->dns.failure_max_ms, 7000);
+    assert_int_equal(f->config->lb_policy, WEIR_LB_ROUND_ROBIN);
+    assert_false(f->config->wait_for_warm_on_init);
+    assert_true(f->config->keepalive);
+    assert_int_equal(f->config->keepalive_probes, 3);
+    assert_int_equal(f->config->keepalive_time_s, 20);
+    assert_int_equal(f->config->keepalive_interval_s, 5);
+    assert_refused(f, "{'name': 'c', 'type': 'STRICT_DNS', 'dns_failure_refresh_rate': {'base_interval': '2s', 'max_interval': '1s'}," NAMED "}",
+                   "dns_failure_refresh_rate.max_interval: below base_interval");
+    assert_int_equal(compile(f, "{'name': 'c', 'cluster_type': {'name': 'dns', 'typed_config': {'@type':"
+                                "'type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster', 'dns_jitter': '0.4s',"
+                                "'dns_failure_refresh_rate': {'base_interval': '3s', 'max_interval': '9s'}}}," NAMED "}"),
+                     WEIR_OK);
+    assert_int_equal(f->config->dns.jitter_ms, 400);
+    assert_int_equal(f->config->dns.failure_max_ms, 9000);
+    assert_true(f->config->wait_for_warm_on_init);
+    assert_false(f->config->keepalive);
+#undef NAMED
+}
+
 static void test_an_eds_cluster_needs_its_source(void **state)
 {
     struct fixture *f = *state;
@@ -356,6 +387,7 @@ int main(void)
         T(test_deprecated_http2_options_still_mean_http2),
         T(test_names_need_a_cluster_that_resolves),
         T(test_the_dns_cluster_extension_is_a_dns_cluster),
+        T(test_options_of_dns_connections_and_warming),
         T(test_an_eds_cluster_needs_its_source),
         T(test_a_cluster_of_original_destinations),
         T(test_endpoints_keep_weight_health_priority_and_locality),
