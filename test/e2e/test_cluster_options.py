@@ -19,9 +19,10 @@ def failing(request, connection):
 @pytest.fixture
 def serve(start_weir):
     """serve(cluster, route fields): a listener whose requests all go to the cluster `up`; .port."""
-    def start(cluster, **action):
+    def start(cluster, concurrency=2, **action):
         port = free_port()
-        weir = start_weir(config.bootstrap([config.listener(port, config.hcm([config.virtual_host(config.route("up", **action))]))], [cluster]))
+        weir = start_weir(config.bootstrap([config.listener(port, config.hcm([config.virtual_host(config.route("up", **action))]))], [cluster]),
+                          concurrency=concurrency)
         weir.port = port
         return weir
     return start
@@ -89,6 +90,25 @@ def test_protocol_of_the_client_is_that_of_the_upstream(serve, make_upstream, ma
         weir = serve(config.cluster("up", make().port, protocol_selection="USE_DOWNSTREAM_PROTOCOL", http2_protocol_options={}))
         assert ask(weir.port).status == 200
         weir.stop()
+
+
+@pytest.mark.parametrize("pools, status", [(1, 503), (2, 200)])
+def test_pools_of_other_kinds_are_bounded(serve, make_upstream, authority, pools, status):
+    """Each name towards the upstream has a pool of its own; one that carries a request is not given up for another."""
+    def hold(request, connection):
+        if request.target != "/hold":
+            connection.read_body(request)
+            connection.reply()
+    up = make_upstream(hold, tls=tls.server_context(authority.issue("pools")))
+    cluster = config.cluster("up", up.port, tls=config.upstream_tls(), circuit_breakers={"thresholds": [{"max_connection_pools": pools}]})
+    cluster["typed_extension_protocol_options"] = config.protocol_options(
+        explicit_http_config={"http_protocol_options": {}}, upstream_http_protocol_options={"auto_sni": True})
+    weir = serve(cluster, concurrency=1)
+    with http1.Client(weir.port) as first, http1.Client(weir.port) as second:
+        first.send_request("GET", "/hold", host="first.test")
+        up.wait_requests(1)
+        assert second.request("GET", "/", host="second.test").status == status
+    assert weir.stat("cluster.up.upstream_cx_pool_overflow") == 2 - pools
 
 
 def h2_get(port):
