@@ -125,6 +125,17 @@ class Stream:
 Stream.send_trailers = lambda self, headers: self.send_headers(headers, end=True)
 
 
+class Connection(h2.connection.H2Connection):
+    """Streams that have begun go on after a GOAWAY (RFC 9113 6.8)."""
+
+    def _receive_goaway_frame(self, frame):
+        state = self.state_machine.state
+        received = super()._receive_goaway_frame(frame)
+        if frame.error_code == h2.errors.ErrorCodes.NO_ERROR:
+            self.state_machine.state = state
+        return received
+
+
 class Peer:
     """One side of an HTTP/2 connection. A server's peer calls on_stream(stream) on a thread of its own for each request.
 
@@ -146,7 +157,7 @@ class Peer:
         # The peer's laxness must show, ours must be possible: tests send what h2 would refuse to send.
         config = h2.config.H2Configuration(client_side=client_side, header_encoding="utf-8",
                                            validate_outbound_headers=False, normalize_outbound_headers=False)
-        self.connection = h2.connection.H2Connection(config)
+        self.connection = Connection(config)
         if settings:
             self.connection.local_settings = h2.settings.Settings(client=client_side, initial_values={
                 **dict(self.connection.local_settings), **settings})
