@@ -12,6 +12,22 @@
 #include "xds/pb_tree.h"
 #include "xds/type/v3/typed_struct.pb-c.h"
 
+/* What is wrong inside: a path there goes on from the path of the slot, so that the whole names one field. */
+static enum weir_err reject_inside(struct weir_compile *c, const char *field, const ProtobufCMessageDescriptor *type, const char *text)
+{
+    char first[128], path[WEIR_ERROR_TEXT_MAX];
+    const char *colon = strstr(text, ": ");
+    size_t n = colon != NULL ? (size_t)(colon - text) : 0, name = strcspn(text, ".[:");
+    if (n == 0 || n >= sizeof(path) || name > n || name >= sizeof(first)) return weir_reject(c, field, "%s", text);
+    memcpy(first, text, name);
+    first[name] = '\0';
+    if (protobuf_c_message_descriptor_get_field_by_name(type, first) == NULL) return weir_reject(c, field, "%s", text);
+    memcpy(path, text, n);
+    path[n] = '\0';
+    if (field != NULL) (void)weir_path_push(c, field, -1);
+    return weir_reject(c, path, "%s", colon + 2);
+}
+
 static enum weir_err struct_to_message(struct weir_compile *c, const char *field, const char *type_url, const Google__Protobuf__Struct *value,
                                        const ProtobufCMessage **out)
 {
@@ -27,7 +43,7 @@ static enum weir_err struct_to_message(struct weir_compile *c, const char *field
     weir_out_deinit(&json);
     if (err == WEIR_OK) err = weir_tree_to_pb(c->scratch, "TypedStruct", tree, weir_pb_descriptor(facts), &m, &e);
     if (err == WEIR_OK) err = weir_config_check(m, c->support, &e);
-    if (err != WEIR_OK) return weir_reject(c, field, "%s", e.text);
+    if (err != WEIR_OK) return reject_inside(c, field, weir_pb_descriptor(facts), e.text);
     *out = m;
     return WEIR_OK;
 }
@@ -42,7 +58,7 @@ enum weir_err weir_compile_any(struct weir_compile *c, const char *field, const 
     struct weir_error e = {0};
     ProtobufCMessage *m = NULL;
     enum weir_err err = weir_config_decode(c->scratch, weir_pb_descriptor(facts), (struct weir_str){(const char *)a->value.data, a->value.len}, c->support, &m, &e);
-    if (err != WEIR_OK) return weir_reject(c, field, "%s", e.text);
+    if (err != WEIR_OK) return reject_inside(c, field, weir_pb_descriptor(facts), e.text);
     if (m->descriptor == &xds__type__v3__typed_struct__descriptor) {
         const Xds__Type__V3__TypedStruct *t = (const Xds__Type__V3__TypedStruct *)(const void *)m;
         return struct_to_message(c, field, t->type_url, t->value, out);

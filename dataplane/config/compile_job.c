@@ -10,6 +10,7 @@
 #include "dataplane/config/compile_types.h"
 #include "dataplane/limits.h"
 #include "dataplane/worker/worker.h"
+#include "xds/wire_check.h"
 
 /* One name of one type: what was accepted last and what was refused last. */
 struct known {
@@ -169,10 +170,31 @@ enum weir_err weir_compile_resource(const struct weir_compile_env *env, enum wei
     return compile(env, &needs, type, name, packed, out, e);
 }
 
+/* Whatever has no name is told by its place in the response. */
 static void refuse(struct weir_compile_job *job, struct weir_compile_item *item, const char *text)
 {
     item->state = WEIR_COMPILED_REFUSED;
-    item->error = weir_arena_str(&job->arena, weir_str_of(text)).p;
+    item->error = item->name.n > 0 ? weir_arena_str(&job->arena, weir_str_of(text)).p
+                                   : weir_arena_printf(&job->arena, "resources[%zu]: %s", (size_t)(item - job->items), text).p;
+}
+
+/* Names of items that can not be used by their name: what the bytes have wrong, else that. */
+static bool name_refuse(struct weir_compile_job *job, struct weir_compile_item *item)
+{
+    struct weir_error e = {0};
+    struct weir_str inner = weir_resource_name_peek(job->type, item->packed);
+    if (item->heartbeat) return false;
+    if (item->name.n == 0 && job->type != WEIR_LISTENERS) {
+        if (weir_wire_check(weir_compile_types[job->type].descriptor, item->packed, NULL, &e) == WEIR_OK)
+            weir_error_set(&e, WEIR_ERR_INVALID, "name: a resource without a name cannot be used");
+    } else if (inner.n > 0 && !weir_str_eq(inner, item->name)) {
+        weir_error_set(&e, WEIR_ERR_INVALID, "name: '%.*s' is not what the Resource that holds it is named by, '%.*s'", WEIR_STR_ARG(inner),
+                       WEIR_STR_ARG(item->name));
+    } else {
+        return false;
+    }
+    refuse(job, item, e.text);
+    return true;
 }
 
 /* A heartbeat speaks of the very version that is held: of another one, or of a resource that is not held, weir lacks the bytes. */
@@ -196,17 +218,14 @@ static void item_run(const struct weir_compile_env *env, struct weir_compile_mem
     struct weir_error e = {0};
     struct weir_str type_url = weir_resource_type_url(job->type);
     if (item->type_url.n > 0 && !weir_str_eq(item->type_url, type_url)) {
-        weir_error_set(&e, WEIR_ERR_INVALID, "a resource of type %.*s among those of %.*s", WEIR_STR_ARG(item->type_url), WEIR_STR_ARG(type_url));
+        weir_error_set(&e, WEIR_ERR_INVALID, "type_url: a resource of type %.*s among those of %.*s", WEIR_STR_ARG(item->type_url), WEIR_STR_ARG(type_url));
         refuse(job, item, e.text);
         return;
     }
-    if (item->name.n == 0 && job->type != WEIR_LISTENERS) {
-        refuse(job, item, "name: a resource without a name cannot be used");
-        return;
-    }
+    if (name_refuse(job, item)) return;
     struct known *k = known_of(memory, job->type, item->name, job->source);
     if (k->in_response) {
-        refuse(job, item, "the same name comes twice in one response");
+        refuse(job, item, "name: comes twice in one response");
         return;
     }
     k->in_response = true;

@@ -174,7 +174,7 @@ static void item_refused(struct weir_publisher *p, struct weir_compile_job *job,
         WEIR_LOG(CONFIG, WARNING, "%s: resource '%.*s' is refused, what served before serves on: %s", weir_resource_type_name(job->type),
                  WEIR_STR_ARG(item->name), item->error);
     const char *before = nack->n > 0 ? "\n" : job->type == WEIR_LISTENERS ? "Error adding/updating listener(s) " : "";
-    *nack = weir_arena_printf(&job->arena, "%.*s%s%.*s: %s", WEIR_STR_ARG(*nack), before, WEIR_STR_ARG(item->name), item->error);
+    *nack = weir_arena_printf(&job->arena, "%.*s%s%.*s%s%s", WEIR_STR_ARG(*nack), before, WEIR_STR_ARG(item->name), item->name.n > 0 ? ": " : "", item->error);
 }
 
 static void item_count(struct weir_publish_counts *c, const struct weir_compile_item *item)
