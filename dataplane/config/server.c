@@ -196,6 +196,7 @@ void weir_server_logs_reopen(struct weir_server *s)
 
 void weir_worker_close_all(struct weir_worker *w)
 {
+    weir_listeners_deinit(w);
     weir_clusters_deinit(w);
     weir_raw_close_lingering(w);
     weir_publish_worker_deinit(w);

@@ -5,7 +5,11 @@
 
 static void on_deadline(struct weir_timer *t)
 {
-    struct weir_listener_chain *c = WEIR_CONTAINER_OF(t, struct weir_listener_chain, deadline);
+    weir_listener_chain_close(WEIR_CONTAINER_OF(t, struct weir_listener_chain, deadline));
+}
+
+void weir_listener_chain_close(struct weir_listener_chain *c)
+{
     c->refs++;
     while (!weir_list_empty(&c->connections)) {
         struct weir_list *node = c->connections.next;

@@ -23,6 +23,7 @@ struct weir_listener_chain *weir_listener_chain_create(struct weir_listener *l, 
 void weir_listener_chain_update(struct weir_listener_chain *c, struct weir_pin *pin, const struct weir_chain_config *config);
 void weir_listener_chain_drain(struct weir_listener_chain *c, uint64_t drain_ms, bool immediately);
 void weir_listener_chain_close_at(struct weir_listener_chain *c, uint64_t delay_ms); /* on_deadline for what is left then */
+void weir_listener_chain_close(struct weir_listener_chain *c); /* on_deadline for what is there */
 void weir_listener_chain_release(struct weir_listener_chain *c);
 
 /* When several listeners end together. */

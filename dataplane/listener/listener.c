@@ -367,6 +367,28 @@ void weir_listeners_shutdown(struct weir_worker *w, const struct weir_shutdown_o
     shutdown_ended_one(s);
 }
 
+void weir_listeners_deinit(struct weir_worker *w)
+{
+    for (struct weir_listener *l = w->snapshot.listeners, *next; l != NULL; l = next) {
+        struct weir_list *after;
+        next = l->next;
+        l->opening_count++; /* held until its end here */
+        l->shutdown = NULL;
+        l->gone = NULL;
+        stop_accepting(l);
+        weir_openings_close(l);
+        for (struct weir_list *n = l->all_chains.next; n != &l->all_chains; n = after) {
+            struct weir_listener_chain *c = WEIR_CONTAINER_OF(n, struct weir_listener_chain, node);
+            c->refs++;
+            weir_listener_chain_close(c);
+            after = n->next;
+            weir_listener_chain_release(c);
+        }
+        l->opening_count--;
+        free_if_gone(l);
+    }
+}
+
 uint32_t weir_listeners_connections(struct weir_worker *w)
 {
     uint32_t n = 0;

@@ -62,6 +62,8 @@ struct weir_shutdown_order {
 /* Every connection is asked to end. `idle` is posted to `to` once none of the part is left; for OUTBOUND and ALL also once the
  * last answers have left this process. */
 void weir_listeners_shutdown(struct weir_worker *w, const struct weir_shutdown_order *o, struct weir_mail *idle, struct weir_worker *to);
+/* The worker has stopped: everything is closed as it is. */
+void weir_listeners_deinit(struct weir_worker *w);
 /* Connections of all listeners of this worker, stopped ones too. */
 uint32_t weir_listeners_connections(struct weir_worker *w);
 
