@@ -164,9 +164,12 @@ class Side:
 
     def tunnel(self, client, method, seen):
         """The upstream of an upgrade ends it after four bytes, that of CONNECT leaves that to the client."""
-        client.send(b"GET / HTTP/1.1\r\n\r\n" if method == "CONNECT" else b"ping")
-        seen.answers.append(client.read_exactly(4).decode())
-        if method != "CONNECT":
+        if method == "CONNECT":
+            client.send(b"GET / HTTP/1.1\r\n\r\n")
+            seen.answers.append(client.read_response_head().start)  # all of it: a close with bytes unread is a reset
+        else:
+            client.send(b"ping")
+            seen.answers.append(client.read_exactly(4).decode())
             seen.answers.append("end" if not client.fill() else "more")
             seen.closed = True
 
