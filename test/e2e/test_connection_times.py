@@ -142,6 +142,24 @@ def test_a_stream_that_lasts_too_long_in_its_answer(serve):
     assert weir.stat("http.ingress.downstream_rq_max_duration_reached") == 1
 
 
+@pytest.mark.parametrize("timeout, kept", [("60s", True), ("0s", False)])
+def test_a_client_that_sends_on_after_its_last_answer(serve, timeout, kept):
+    """delayed_close_timeout: as long as it lasts, what still comes is read, and no RST overtakes the answer."""
+    weir, port, _ = serve(delayed_close_timeout=timeout)
+    with http1.Client(port) as client:
+        client.send(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
+        assert client.read_to_end().startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        if kept:
+            client.send(b"x" * 2**24)  # more than the kernel would take for nobody
+        else:
+            def refused():
+                try:
+                    client.send(b"x" * 65536)
+                except OSError:
+                    return True
+            wait_until(refused, "a RST")
+
+
 # What the upstream sees of a path, or (status, location) of the answer.
 PATHS = {
     "as it is": ({}, "/a/../b//c/%2e%2e/d", "/a/../b//c/%2e%2e/d"),

@@ -1,5 +1,8 @@
 """The corners of HTTP in every pairing of versions: heads before the head, answers without a body, trailers."""
 
+import struct
+import threading
+
 import pytest
 
 from support import config, h2peer, http1, process
@@ -174,3 +177,66 @@ def test_trailers_that_http1_is_not_to_pass(start_weir, make_upstream, make_h2_u
                                 [config.cluster("up", upstream_of(make_upstream, make_h2_upstream, up2, h1, h2), http2=up2)]))
     answer = ask(port, False, "POST", body=b"question", trailers=[("x-down", "1")])
     assert (answer.status, answer.body, answer.trailers) == (200, b"answer", {})
+
+
+@pytest.mark.parametrize("up2", [False, True], ids=["up1", "up2"])
+def test_pipelined_requests_wait_for_the_slow_one_before_them(proxy, make_upstream, make_h2_upstream, up2):
+    first_may_end = threading.Event()
+
+    def h1(request, connection):
+        if request.target == "/0":
+            first_may_end.wait(60)
+        connection.reply(body=request.target.encode())
+
+    def h2(stream):
+        if stream.get(":path") == "/0":
+            first_may_end.wait(60)
+        stream.send_headers([(":status", "200")])
+        stream.send(stream.get(":path").encode(), end=True)
+    port = proxy(upstream_of(make_upstream, make_h2_upstream, up2, h1, h2), up2)
+    with http1.Client(port) as client, http1.Client(port) as other:
+        client.send(b"".join(b"GET /%d HTTP/1.1\r\nhost: a\r\n\r\n" % number for number in range(5)))
+        assert other.request(target="/else").body == b"/else"  # of somebody else
+        first_may_end.set()
+        assert [client.read_response().body for _ in range(5)] == [b"/%d" % number for number in range(5)]
+
+
+def test_an_upstream_that_says_goaway_finishes_what_it_has(proxy, make_h2_upstream):
+    """RFC 9113 6.8: the stream that runs goes on, the next request takes another connection."""
+    go = threading.Event()
+
+    def handler(stream):
+        if stream.get(":path") == "/running":
+            stream.peer.send_raw(b"\0\0\x08\x07\0\0\0\0\0" + struct.pack(">II", stream.id, 0))
+            stream.send_headers([(":status", "200")])
+            go.wait(60)
+            stream.send(b"whole", end=True)
+        else:
+            stream.send_headers([(":status", "200")], end=True)
+    upstream = make_h2_upstream(handler)
+    port = proxy(upstream.port, True)
+    with h2peer.Client(port) as client:
+        running = client.open(path="/running")
+        running.wait_headers()  # the GOAWAY has come before
+        assert client.request(path="/other").status == 200
+        assert len(upstream.peers) == 2
+        go.set()
+        assert running.read_all() == b"whole"
+
+
+def test_a_stream_that_an_upstream_has_not_taken_goes_elsewhere(start_weir, make_h2_upstream):
+    """Beyond the last stream of a GOAWAY nothing was done: a retry policy on refused-stream may try again."""
+    first = threading.Lock()
+
+    def handler(stream):
+        if first.acquire(blocking=False):
+            stream.peer.send_raw(b"\0\0\x08\x07\0\0\0\0\0" + struct.pack(">II", 0, 0))
+        else:
+            stream.send_headers([(":status", "200")], end=True)
+    upstream = make_h2_upstream(handler)
+    port = free_port()
+    route = config.route("up", retry_policy={"retry_on": "refused-stream", "num_retries": 1})
+    start_weir(config.bootstrap([config.listener(port, config.hcm([config.virtual_host(route)]))],
+                                [config.cluster("up", upstream.port, http2=True)]))
+    assert http1.get(port).status == 200
+    assert len(upstream.requests) == 2
