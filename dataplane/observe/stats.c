@@ -280,14 +280,24 @@ int64_t weir_stat_sum(struct weir_stats *s, uint32_t index)
     return sum_raw(s, index) - (s->bases != NULL ? s->bases[index] : 0);
 }
 
+/* Any bytes: a version comes from the control plane and ends without NUL. */
+static struct weir_str copy_bytes(struct weir_str s)
+{
+    char *p = malloc(s.n + 1);
+    if (p == NULL) abort();
+    memcpy(p, s.p, s.n);
+    p[s.n] = '\0';
+    return (struct weir_str){p, s.n};
+}
+
 void weir_stats_set_text(struct weir_stats_registry *r, struct weir_str name, struct weir_str text)
 {
     (void)pthread_mutex_lock(&r->lock);
     text_free(weir_map_remove(&r->texts, name));
     if (text.p != NULL) {
         struct text *t = zeroed(1, sizeof(*t));
-        t->name = (struct weir_str){strndup(name.p, name.n), name.n};
-        t->text = (struct weir_str){strndup(text.p, text.n), text.n};
+        t->name = copy_bytes(name);
+        t->text = copy_bytes(text);
         (void)weir_map_set(&r->texts, t->name, t);
     }
     (void)pthread_mutex_unlock(&r->lock);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 
 #include <pthread.h>
 #include <stdio.h>
@@ -194,6 +195,18 @@ static void test_histograms_show_after_a_flush(void **state)
     weir_stats_release(s);
 }
 
+static void test_a_text_needs_no_end(void **state)
+{
+    char *bytes = malloc(2);
+    memcpy(bytes, "ab", 2);
+    weir_stats_set_text(*state, S("version"), (struct weir_str){bytes, 2});
+    free(bytes);
+    struct listing l = {0};
+    weir_stats_each_text(*state, list_text, &l);
+    assert_string_equal(l.text, "version:ab ");
+    weir_stats_set_text(*state, S("version"), (struct weir_str){NULL, 0});
+}
+
 static void test_texts_are_replaced_and_removed(void **state)
 {
     weir_stats_set_text(*state, S("b"), S("1"));
@@ -261,6 +274,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_named_counters_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_visit_gathers_nested_prefixes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_histograms_show_after_a_flush, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_text_needs_no_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_texts_are_replaced_and_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_readers_and_writers_need_no_lock, setup, teardown),
     };
