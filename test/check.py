@@ -20,6 +20,7 @@ LOGS = ROOT / "build" / "check"
 TIME_LIMIT_S = 30 * 60
 CPUS = len(os.sched_getaffinity(0))
 FUZZ_SECONDS = 20
+CHURN_SECONDS = 60  # of configuration that never rests, under the address sanitizer; beside other tests
 
 sys.path.insert(0, str(ROOT / "test"))
 from e2e.support import sanitizers  # noqa: E402
@@ -97,8 +98,8 @@ def unit_phase(preset, name):
     return Phase(name, [command], report, count_ctest, needs=f"{preset}-build")
 
 
-def e2e_phase(preset, name):
-    env = {"WEIR_BUILD": f"build/{preset}", **sanitizers.environment()}
+def e2e_phase(preset, name, **env):
+    env = {"WEIR_BUILD": f"build/{preset}", **sanitizers.environment(), **env}
     return pytest_phase(name, "test/e2e", "-n", str(CPUS + 1), env=env, needs=f"{preset}-build")
 
 
@@ -123,7 +124,7 @@ def selected_phases(names):
         "tidy": [pytest_phase("tidy", "test/tidy")],
         "unit": [release, unit_phase("release", "unit")],
         "e2e": [release, e2e_phase("release", "e2e")],
-        "asan": [build_phase("asan"), unit_phase("asan", "asan-unit"), e2e_phase("asan", "asan-e2e")],
+        "asan": [build_phase("asan"), unit_phase("asan", "asan-unit"), e2e_phase("asan", "asan-e2e", WEIR_CHURN_S=str(CHURN_SECONDS))],
         "tsan": [build_phase("tsan"), unit_phase("tsan", "tsan-unit"), e2e_phase("tsan", "tsan-e2e")],
         "fuzz": fuzz_phases(),
     }
