@@ -243,7 +243,8 @@ static enum weir_err set_verification(struct weir_tls_context *c, const struct w
     c->spki_count = spec->spki_count;
     c->spkis = spec->spkis;
     c->auto_sni_san = spec->auto_sni_san;
-    bool checks = c->has_trust || c->hash_count + c->spki_count != 0;
+    /* Of a server, a client asks at least that its key may be used. */
+    bool checks = !c->server || c->has_trust || c->hash_count + c->spki_count != 0;
     int mode = checks || (c->server && spec->require_client_certificate) ? SSL_VERIFY_PEER : SSL_VERIFY_NONE;
     if (c->server && spec->require_client_certificate) mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(c->ssl, mode, NULL);

@@ -204,6 +204,10 @@ size_t weir_tls_failure_text(const struct weir_tls_session *s, char *out, size_t
             (void)snprintf(name, sizeof(name), "%s", reasons[i].name);
         }
     }
+    if (s->key_misused) {
+        number = 302;
+        (void)snprintf(name, sizeof(name), "KEY_USAGE_BIT_INCORRECT");
+    }
     const char *more = s->reason;
     if (more[0] == 0 && ERR_GET_LIB(e) == ERR_LIB_SSL && reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
         more = "peer_did_not_provide_required_client_certificate";

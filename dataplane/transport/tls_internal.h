@@ -57,6 +57,7 @@ struct weir_tls_session {
     struct weir_tls_context *context;
     struct weir_str sni, san; /* client: asked for; owned by the transport */
     bool validated;           /* the peer's chain was verified */
+    bool key_misused;         /* refused: the certificate does not allow what its key was used for */
     char reason[WEIR_TLS_REASON_MAX]; /* why verification failed, blanks as underscores; empty: it did not */
     struct weir_stats_shard *stats;
 };

@@ -113,11 +113,27 @@ static int check(struct weir_tls_session *s, X509_STORE_CTX *store, const struct
     return ok;
 }
 
+/* An RSA key is good for what its certificate says, and for nothing else: signing a key exchange, or taking a secret (RFC 8446
+ * 4.4.2.2, RFC 5246 7.4.2). The library only asks that some use of TLS is among them. */
+static bool key_may_be_used(SSL *ssl, X509 *x)
+{
+    EVP_PKEY *key = X509_get0_pubkey(x);
+    if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || (X509_get_extension_flags(x) & EXFLAG_KUSAGE) == 0) return true;
+    const SSL_CIPHER *cipher = SSL_get_pending_cipher(ssl);
+    bool takes_secret = !SSL_is_server(ssl) && cipher != NULL && SSL_CIPHER_get_kx_nid(cipher) == NID_kx_rsa;
+    return (X509_get_key_usage(x) & (takes_secret ? KU_KEY_ENCIPHERMENT : KU_DIGITAL_SIGNATURE)) != 0;
+}
+
 int weir_tls_verify(X509_STORE_CTX *store, void *arg)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct weir_tls_session *s = SSL_get_app_data(ssl);
     const struct weir_tls_context *c = arg;
+    if (!key_may_be_used(ssl, X509_STORE_CTX_get0_cert(store))) {
+        s->key_misused = true;
+        X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE);
+        return 0;
+    }
     if (check(s, store, c)) {
         s->validated = c->has_trust || c->hash_count + c->spki_count != 0;
     } else if (c->accept_untrusted) {

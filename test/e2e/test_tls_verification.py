@@ -261,3 +261,23 @@ def test_host_must_have_the_name_that_it_was_given(to_tls_upstream, authority, s
     weir = to_tls_upstream(server_certificate, {"ca": authority.ca, "auto_host_sni": True, "auto_sni_san_validation": True}, hostname)
     assert http1.get(weir.port).status == (200 if trusted else 503)
     assert weir.stat("cluster.up.ssl.fail_verify_san") == (0 if trusted else 1)
+
+
+@pytest.mark.parametrize("extension, error", [
+    ("keyUsage=critical,digitalSignature", None), ("keyUsage=critical,keyEncipherment", "connection_error"),
+    ("extendedKeyUsage=serverAuth", None), ("extendedKeyUsage=clientAuth", "fail_verify_error")])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_certificate_must_allow_what_its_key_is_used_for(to_tls_upstream, authority, extension, error, trusted):
+    weir = to_tls_upstream(authority.issue("used", rsa=True, extensions=extension), {"ca": authority.ca if trusted else None})
+    if not trusted and error == "fail_verify_error":
+        error = None  # nobody asked whether it is a server's
+    assert http1.get(weir.port).status == (503 if error else 200)
+    assert error is None or weir.stat(f"cluster.up.ssl.{error}") == 1
+
+
+def test_certificate_of_a_client_must_be_for_clients(guarded, authority, chain):
+    root = chain[0]
+    weir = guarded(trusted_ca=file(root.ca))
+    assert lets_in(weir, authority, root.issue("signs", rsa=True, extensions="keyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth"))
+    refuses(weir, authority, root.issue("serves", extensions="extendedKeyUsage=serverAuth"), "fail_verify_error")
+    refuses(weir, authority, root.issue("enciphers", rsa=True, extensions="keyUsage=critical,keyEncipherment"), "connection_error")

@@ -56,14 +56,14 @@ class Authority:
         _openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.key, "-CAcreateserial", "-days", days,
                  "-extfile", extension_file, "-out", certificate)
 
-    def issue(self, name, *sans, rsa=False, days=30):
+    def issue(self, name, *sans, rsa=False, days=30, extensions=""):
         """A certificate with these subject alternative names, written as openssl does: DNS:a.test, IP:127.0.0.1, URI:...
 
-        days=-1: expired a day ago. An intermediate's certificates are followed by the intermediate's own.
+        extensions: further lines of openssl's configuration. days=-1: expired a day ago. An intermediate's certificates are followed by the intermediate's own.
         """
         made = Certificate(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         kind = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        self._sign(made, name, kind, f"subjectAltName={','.join(sans) or 'DNS:' + name}\n", days)
+        self._sign(made, name, kind, f"subjectAltName={','.join(sans) or 'DNS:' + name}\n{extensions}\n", days)
         if self.issuer:
             made.chain.write_text(made.chain.read_text() + self.ca.read_text())
         return made
