@@ -22,6 +22,7 @@
 #include "dataplane/transport/ops.h"
 #include "dataplane/transport/own.h"
 #include "dataplane/transport/room.h"
+#include "dataplane/worker/loop_socket.h"
 
 #define ROOM_BYTES_MIN 4096u  /* less than that left: a fresh block */
 #define WRITE_SLICES_MAX 64   /* one call */
@@ -547,7 +548,7 @@ static struct weir_raw *raw_new(struct weir_worker *w, const struct weir_address
 
 static void take_socket(struct weir_raw *r, int fd)
 {
-    r->socket = h2o_evloop_socket_create(r->t.worker->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    r->socket = weir_loop_socket_create(r->t.worker, fd);
     r->socket->data = r;
 }
 

@@ -8,6 +8,8 @@
 
 #include <h2o.h>
 
+#include "dataplane/worker/loop_socket.h"
+
 struct weir_watch {
     struct weir_worker *worker;
     h2o_socket_t *socket;
@@ -49,7 +51,7 @@ struct weir_watch *weir_watch_create(struct weir_worker *w, int fd, bool own_fd,
     v->worker = w;
     v->fn = fn;
     v->ctx = ctx;
-    v->socket = h2o_evloop_socket_create(w->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    v->socket = weir_loop_socket_create(w, fd);
     v->socket->data = v;
     return v;
 }

@@ -325,6 +325,43 @@ static void test_drain_asks_a_growing_share_to_close(void **state)
     assert_true(weir_drain_close(&d, 1000, &r));
 }
 
+struct left {
+    struct weir_worker *worker;
+    struct weir_watch *watch;
+};
+
+static void ignore_event(void *ctx, bool readable, bool writable)
+{
+    (void)ctx, (void)readable, (void)writable;
+}
+
+static void *watch_and_go(void *ctx)
+{
+    struct left *l = ctx;
+    int ends[2];
+    if (pipe(ends) != 0) abort();
+    (void)close(ends[1]);
+    l->watch = weir_watch_create(l->worker, ends[0], true, ignore_event, NULL);
+    return NULL;
+}
+
+/* What a stopped worker leaves is taken down by another thread, when its own is gone for good. */
+static void test_a_watch_outlives_the_thread_that_made_it(void **state)
+{
+    (void)state;
+    struct left l = {.worker = weir_worker_create(0, 1)};
+    pthread_attr_t attr;
+    pthread_t thread;
+    assert_int_equal(pthread_attr_init(&attr), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attr, 64u << 20), 0); /* too large to be kept for the next thread */
+    assert_int_equal(pthread_create(&thread, &attr, watch_and_go, &l), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    (void)pthread_attr_destroy(&attr);
+    assert_non_null(l.watch);
+    weir_watch_destroy(l.watch);
+    weir_worker_destroy(l.worker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_date_is_the_imf_fixdate_of_the_second),
         cmocka_unit_test(test_connection_ids_of_workers_never_meet),
         cmocka_unit_test(test_watch_repeats_while_wanted_and_leaves_a_borrowed_descriptor_open),
+        cmocka_unit_test(test_a_watch_outlives_the_thread_that_made_it),
         cmocka_unit_test(test_drain_asks_a_growing_share_to_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
