@@ -63,7 +63,7 @@ static const char *judge(const struct exchange *x)
     if (good) return NULL;
     if (x->sick) return whole && x->status == 503 ? NULL : "neither the answer nor that of a sick host";
     /* Silent upstreams hold all connections: others wait until their own time is over. */
-    if (x->traffic->options.limited && x->status == 504 && x->end_ns - x->start_ns >= (p->way == WAY_SHORT ? 490 : 14990) * (uint64_t)SIM_MS) return NULL;
+    if (x->traffic->options.limited && (x->status == 504 || x->reset) && x->end_ns - x->start_ns >= (p->way == WAY_SHORT ? 490 : 14990) * (uint64_t)SIM_MS) return NULL;
     if (x->traffic->options.limited && (x->attempts == 0 || fails != 0) && whole && x->status == 503) return NULL;
     if (p->way == WAY_FADING && x->attempts == 0 && may_be_absent(x))
         return whole && !own && (x->status == 503 || x->status == 404) ? NULL : "neither an answer nor word that there is no cluster";
