@@ -37,7 +37,7 @@ static void count_bytes(struct weir_http_connection *c)
 }
 static void count_end(struct weir_http_connection *c)
 {
-    bool busy = c->stream_count > 0;
+    bool busy = c->stream_count > 0 || c->cut_active;
     count(c, WEIR_HTTP_CX_DESTROY);
     count(c, c->remote_close ? WEIR_HTTP_CX_DESTROY_REMOTE : WEIR_HTTP_CX_DESTROY_LOCAL);
     if (busy) {
@@ -429,6 +429,7 @@ static void on_eof(void *owner)
     struct weir_http_connection *c = owner;
     c->eof = true;
     c->remote_close = true;
+    c->cut_active = c->codec != NULL && !is_h1(c) && c->stream_count > 0; /* it does not half-close */
     if (c->codec != NULL) weir_codec_input_eof(c->codec);
     /* An HTTP/2 client that sends nothing more cannot even open its windows: it has left. */
     if (!is_h1(c)) {

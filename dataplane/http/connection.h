@@ -47,6 +47,7 @@ struct weir_http_connection {
     bool duration_over : 1;
     bool write_end : 1; /* FIN after what has been written */
     bool remote_close : 1;
+    bool cut_active : 1; /* HTTP/2: the client left with streams under way, which have ended since */
     bool keepalive_failed : 1;
     bool at_rest : 1; /* the transport was told */
 };

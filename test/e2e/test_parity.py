@@ -3,7 +3,7 @@
 import pytest
 
 from support import config, h2peer, parity, process, upstream
-from support.parity import Differs, h1, h2, raw
+from support.parity import Differs, frames, h1, h2, raw, request
 from support.ports import free_port
 from support.weir import Weir
 
@@ -123,7 +123,8 @@ def bootstrap(up, up2, tunnel, refused):
         inner = [config.virtual_host(to("/"), request_headers_to_add=[added("x-level", "vhost")])]
         return config.bootstrap(
             [manager("edge", virtual_hosts(), ports, log_path, use_remote_address=True, normalize_path=True, merge_slashes=True),
-             manager("inner", inner, ports, log_path, use_remote_address=False, path_with_escaped_slashes_action="REJECT_REQUEST"),
+             manager("inner", inner, ports, log_path, use_remote_address=False, path_with_escaped_slashes_action="REJECT_REQUEST",
+                     http2_protocol_options={"max_concurrent_streams": 2}),
              manager("filters", [config.virtual_host(*filter_routes())], ports, log_path, http_filters())],
             [config.cluster("up", up), config.cluster("up2", up2, http2=True), config.cluster("tunnel", tunnel),
              config.cluster("refused", refused), config.cluster("empty")],
@@ -240,7 +241,26 @@ CASES = {
     "bad length": h1("/up", "content-length: x", method="POST"), "unknown coding": h1("/up", "transfer-encoding: x", method="POST"),
     "bad chunk": raw(b"POST /up HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"),
     "large header": h1("/up", "x: " + "a" * 70000),
+    "h2 upper-case name": frames(request(1, ("X-Up", "1"))), "h2 te: gzip": frames(request(1, ("te", "gzip"))),
+    "h2 path without slash": frames(request(1, path="d200")), "h2 length too large": frames(request(1, ("content-length", "5"))),
+    "h2 DATA on an idle stream": frames(parity.frame(0, 0, 5, b"x"), logs=0),
+    "h2 HEADERS on a stream that is over": frames(request(1), request(1)),
+    "h2 HEADERS on a lower stream": frames(request(5), request(3)),
+    "h2 stream too many": frames(request(1, method="POST", path="/hold", end=False) + request(3, method="POST", path="/hold", end=False),
+                                 request(5), listener="inner", logs=2),
+    "h2 client leaves": frames(request(1), request(3, method="POST", path="/up", end=False), logs=2),
+    "h2 blanks around a value": h2("/up", "x:   a  "),
 }
+
+MESSAGE = Differs("request that breaks a rule of messages", answer=(["GOAWAY 1 1", "end"], ["end"]),
+                  stats={"http.edge.downstream_cx_destroy_active_rq": (0, 1), "http.edge.downstream_cx_destroy_local_active_rq": (0, 1)})
+
+
+def stale(goaway):
+    return Differs("HEADERS on the identifier of a stream that is over", answer=([goaway, "end"], []), closed=(True, False),
+                   stats={"http.edge.downstream_cx_destroy_local": (1, 0), "http.edge.downstream_cx_destroy_remote": (0, 1),
+                          "http.edge.downstream_cx_protocol_error": (1, 0)})
+
 
 # Whatever is not said here is alike. What weir counts beyond Envoy in "buffer over" is the probe on the connection that it keeps.
 DIFFERENCES = {
@@ -260,6 +280,15 @@ DIFFERENCES = {
         stats={"http.edge.downstream_rq_rx_reset": (0, 1), "cluster.tunnel.upstream_cx_destroy_local": (0, 1),
                "cluster.tunnel.upstream_cx_destroy_local_with_active_rq": (0, 1), "cluster.tunnel.upstream_cx_destroy_remote": (1, 0),
                "cluster.tunnel.upstream_cx_destroy_with_active_rq": (0, 1)}),
+    "h2 upper-case name": MESSAGE, "h2 te: gzip": MESSAGE, "h2 path without slash": MESSAGE, "h2 length too large": MESSAGE,
+    "h2 HEADERS on a stream that is over": stale("GOAWAY 1 5"), "h2 HEADERS on a lower stream": stale("GOAWAY 5 1"),
+    "h2 stream too many": Differs(
+        "stream beyond `max_concurrent_streams`", answer=(["RST_STREAM 5 7"], ["end"]), closed=(False, True),
+        log=(["DC", "downstream_remote_disconnect"] * 2, ["DPE", "codec_error:The_user_callback_function_failed"] * 2),
+        stats={"http.inner.downstream_cx_destroy_local": (0, 1), "http.inner.downstream_cx_destroy_local_active_rq": (0, 1),
+               "http.inner.downstream_cx_destroy_remote": (1, 0), "http.inner.downstream_cx_destroy_remote_active_rq": (1, 0),
+               "http.inner.downstream_cx_protocol_error": (0, 1)}),
+    "h2 blanks around a value": Differs("blanks around a header's value", stats={"cluster.up.upstream_cx_tx_bytes_total": (261, 265)}),
     "path //": Differs("path of slashes alone", log=(["path=/"], ["path=//"])),
     "buffer over": Differs(
         "request body over the limit of the buffer filter that comes in one read", answer=([], ["connection: close"]), closed=(False, True),

@@ -7,6 +7,8 @@ import subprocess
 import threading
 from dataclasses import dataclass, field
 
+import hpack
+
 from . import h2peer, http1
 from .ports import free_port
 from .wait import DEADLINE_S, wait_until
@@ -129,10 +131,10 @@ class Side:
         before = len(self.log_lines())
         self.base = self.counters()
         self.digits = 0
-        self.h2 = case.h2 is not None
+        self.h2 = case.h2 is not None or case.frames
         seen = Seen()
         try:
-            (self.run_h2 if case.h2 else self.run_h1)(case, seen)
+            (self.run_frames if case.frames else self.run_h2 if case.h2 else self.run_h1)(case, seen)
         except (http1.Closed, ConnectionError, socket.timeout, h2peer.StreamReset, AssertionError) as error:
             seen.answers.append(f"{type(error).__name__}")
         wait_until(lambda: len(self.log_lines()) >= before + case.logs, f"{case.logs} lines in the log of {self.name}", READ_S)
@@ -216,10 +218,53 @@ class Side:
             seen.closed = client.closed
 
 
+    def run_frames(self, case, seen):
+        """Each of the pieces with a PING behind it, whose answer or the end of the connection is awaited. SETTINGS and
+        WINDOW_UPDATE are left out, and so are bodies."""
+        decoder = hpack.Decoder()
+        with http1.Client(self.ports[case.listener]) as client:
+            client.sock.settimeout(READ_S)
+            client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0) + frame(SETTINGS, 1, 0))
+            try:
+                for piece in (*case.frames, b""):  # an answer to PING overtakes what else is queued: one more round
+                    client.send(piece + frame(PING, 0, 0, bytes(8)))
+                    while (event := self.event(client, decoder)) != "pong":
+                        seen.answers += [[event]] if event else []
+            except (http1.Closed, ConnectionError):
+                seen.closed = True
+                seen.answers.append(["end"])
+
+    def event(self, client, decoder):
+        head = client.read_exactly(9)
+        kind, stream, payload = head[3], int.from_bytes(head[5:], "big"), client.read_exactly(int.from_bytes(head[:3], "big"))
+        if kind == HEADERS:
+            return f"HEADERS {stream} {dict(decoder.decode(payload)).get(':status')}"
+        if kind == RST_STREAM:
+            return f"RST_STREAM {stream} {int.from_bytes(payload, 'big')}"
+        if kind == GOAWAY:
+            return f"GOAWAY {int.from_bytes(payload[:4], 'big')} {int.from_bytes(payload[4:8], 'big')} {payload[8:].decode()}".strip()
+        return "pong" if kind == PING and head[4] == 1 else None
+
+
+HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 1, 3, 4, 6, 7
+
+
+def frame(kind, flags, stream, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def request(stream, *more, path="/d200", method="GET", end=True):
+    """HEADERS of a request, without indexing."""
+    pairs = [(":method", method), (":scheme", "http"), (":authority", "a.test"), (":path", path), *more]
+    return frame(HEADERS, 4 | end, stream, hpack.Encoder().encode(pairs))
+
+
 @dataclass
 class Case:
-    """raw: what is sent over HTTP/1.1; h2: arguments of h2peer.Client.open instead. logs: lines awaited in the access log."""
+    """raw: what is sent over HTTP/1.1; h2: arguments of h2peer.Client.open instead; frames: pieces of HTTP/2 instead. logs: lines
+    awaited in the access log."""
     raw: bytes = b""
+    frames: tuple = ()
     h2: dict = None
     headers: tuple = ()
     body: bytes = b""
@@ -242,6 +287,10 @@ def h2(path="/", *headers, method="GET", grpc=False, body=b"", **fields):
         method, body = "POST", body or b"\0\0\0\0\0"
         pairs += [("content-type", "application/grpc"), ("te", "trailers")]
     return Case(h2={"method": method, "path": path, "authority": "a.test"}, headers=tuple(pairs), body=body, **fields)
+
+
+def frames(*pieces, **fields):
+    return Case(frames=pieces, **fields)
 
 
 def raw(data, methods=("GET",), **fields):
