@@ -83,6 +83,7 @@ static void output(struct weir_codec *c, struct weir_buffer *to)
     struct raw *r = raw_of(c);
     if (r->open && r->answer) answer(r);
     deliver(r);
+    if (r->blocked) return; /* the owner asks again when it is not */
     weir_buffer_move(to, &r->out);
     if (r->tx_end && !r->tx_end_told) {
         r->tx_end_told = true;

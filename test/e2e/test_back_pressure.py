@@ -1,6 +1,7 @@
 """Bodies larger than any buffer through peers that read slowly or not at all: memory stays bounded, nothing is lost."""
 
 import hashlib
+import socket
 import threading
 
 import h2.exceptions
@@ -246,6 +247,54 @@ def test_many_streams_to_an_upstream_that_reads_nothing(proxy, make_h2_upstream,
             client.close()
         for sender in senders:
             sender.join()
+
+
+def test_a_tunnel_into_a_socket_that_is_read_late(start_weir):
+    """CONNECT that ends at weir: all that the client said arrives, and then its end."""
+    source = Source()
+    go = threading.Event()
+    seen = []
+
+    def sink():
+        sock, _ = listener.accept()
+        with sock:
+            go.wait(60)
+            digest = hashlib.sha256()
+            for data in iter(lambda: sock.recv(2**20), b""):
+                digest.update(data)
+            seen.append(digest.hexdigest())
+            sock.sendall(b"heard")
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    reader = threading.Thread(target=sink, daemon=True)
+    reader.start()
+    port = free_port()
+    route = config.route("up", match={"connect_matcher": {}}, timeout="0s",
+                         upgrade_configs=[{"upgrade_type": "CONNECT", "connect_config": {}}])
+    manager = config.hcm([config.virtual_host(route)], upgrade_configs=[{"upgrade_type": "CONNECT"}])
+    weir = start_weir(config.bootstrap(
+        [config.listener(port, manager, per_connection_buffer_limit_bytes=LIMIT)],
+        [config.cluster("up", listener.getsockname()[1], per_connection_buffer_limit_bytes=LIMIT)]))
+    memory = Gauge(weir)
+    with listener, http1.Client(port) as client:
+        client.send_request("CONNECT", "a.test:443", host="a.test:443")
+        assert client.read_response_head().status == 200
+
+        def send():
+            for piece in source.pieces():
+                client.send(piece)
+            client.sock.shutdown(socket.SHUT_WR)
+        sender = threading.Thread(target=send)
+        sender.start()
+        source.wait_stuck()
+        memory.check()
+        go.set()
+        assert client.read_exactly(5) == b"heard"
+        client.expect_closed()
+        sender.join()
+        reader.join()
+    assert seen == [DIGEST]
+    memory.check()
 
 
 def test_a_whole_response_outlives_its_broken_connection(start_weir, make_h2_upstream):
