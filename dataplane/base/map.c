@@ -26,6 +26,11 @@ uint64_t weir_hash(struct weir_str s)
     return XXH3_64bits_withSeed(s.n != 0 ? s.p : "", s.n, seed);
 }
 
+uint64_t weir_hash_stable(struct weir_str s)
+{
+    return XXH64(s.n != 0 ? s.p : "", s.n, 0);
+}
+
 void weir_map_deinit(struct weir_map *m)
 {
     free(m->slots);

@@ -24,5 +24,7 @@ void *weir_map_remove(struct weir_map *m, struct weir_str key);
 bool weir_map_next(const struct weir_map *m, size_t *at, struct weir_str *key, void **value);
 /* Seeded hash of bytes (xxh3), the same for the life of the process. */
 uint64_t weir_hash(struct weir_str s);
+/* XXH64 without a seed: the same in every process and in Envoy, for what both show (version gauges). */
+uint64_t weir_hash_stable(struct weir_str s);
 
 #endif

@@ -31,6 +31,7 @@ struct channel {
 struct weir_dns {
     struct weir_worker *worker;
     struct weir_list channels, queries;
+    struct weir_dns_counts counts;
 };
 struct weir_dns_query {
     struct weir_list node;
@@ -193,8 +194,12 @@ static void addresses_take(struct weir_dns_query *q, const struct ares_addrinfo 
 static void on_result(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct weir_dns_query *q = arg;
-    (void)timeouts;
+    struct weir_dns_counts *counts = &q->channel->dns->counts;
     q->in_ares = false;
+    counts->pending--;
+    counts->timeouts += timeouts > 0 ? (uint64_t)timeouts : 0;
+    if (status == ARES_ENODATA || status == ARES_ENOTFOUND) counts->not_found++;
+    else if (status != ARES_SUCCESS && status != ARES_EDESTRUCTION) counts->failed++;
     if (q->cancelled || status == ARES_EDESTRUCTION) {
         if (info != NULL) ares_freeaddrinfo(info);
         query_free(q);
@@ -227,6 +232,8 @@ static void ask(struct weir_dns_query *q)
     }
     struct channel *c = q->channel;
     q->in_ares = true;
+    c->dns->counts.asked++;
+    c->dns->counts.pending++;
     ares_getaddrinfo(c->ares, q->name, NULL, &hints, on_result, q); /* q may be gone after it */
     timeout_set(c);
 }
@@ -284,4 +291,9 @@ void weir_dns_destroy(struct weir_dns *d)
     while (!weir_list_empty(&d->queries)) query_free(WEIR_CONTAINER_OF(d->queries.next, struct weir_dns_query, node));
     ares_library_cleanup();
     free(d);
+}
+
+const struct weir_dns_counts *weir_dns_counts(const struct weir_dns *d)
+{
+    return &d->counts;
 }

@@ -11,6 +11,12 @@ struct weir_dns; /* the process's resolver; control thread */
 struct weir_dns *weir_dns_create(struct weir_worker *control);
 void weir_dns_destroy(struct weir_dns *d); /* outstanding queries are dropped without an answer */
 
+/* dns.cares.*; what c-ares was asked and said. */
+struct weir_dns_counts {
+    uint64_t asked, pending, not_found, failed, timeouts;
+};
+const struct weir_dns_counts *weir_dns_counts(const struct weir_dns *d);
+
 enum weir_dns_status {
     WEIR_DNS_OK,        /* at least one address */
     WEIR_DNS_NO_RECORD, /* the name exists without addresses, or does not exist */

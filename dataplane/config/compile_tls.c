@@ -42,6 +42,12 @@ static enum weir_err compile_parameters(struct weir_compile *c, const pb_tls_par
     return WEIR_OK;
 }
 
+static struct weir_str path_of(struct weir_compile *c, const pb_data_source *s)
+{
+    bool file = s != NULL && s->specifier_case == ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_FILENAME;
+    return file ? weir_compile_str(c, s->filename) : WEIR_STR("<inline>");
+}
+
 static enum weir_err compile_certificates(struct weir_compile *c, const pb_common_tls *pb, struct weir_tls_spec *out)
 {
     struct weir_tls_certificate *at = weir_new(c, struct weir_tls_certificate, pb->n_tls_certificates + 1);
@@ -52,6 +58,7 @@ static enum weir_err compile_certificates(struct weir_compile *c, const pb_commo
         if (err == WEIR_OK) err = weir_data_source_compile(c, "private_key", x->private_key, &at[i].key_pem);
         if (err == WEIR_OK) err = weir_data_source_compile(c, "password", x->password, &at[i].password);
         if (err != WEIR_OK) return err;
+        at[i].path = path_of(c, x->certificate_chain);
         if (at[i].chain_pem.n == 0) return weir_reject(c, "certificate_chain", "a certificate is needed");
         if (at[i].key_pem.n == 0) return weir_reject(c, "private_key", "a private key is needed");
         weir_path_pop(c, mark);
@@ -153,6 +160,7 @@ static enum weir_err compile_validation(struct weir_compile *c, const pb_validat
     if (err == WEIR_OK) err = weir_tls_sans_compile(c, pb, &out->sans, &out->san_count);
     if (err == WEIR_OK) err = compile_pins(c, pb, out);
     if (err != WEIR_OK) return err;
+    out->trusted_ca_path = path_of(c, pb->trusted_ca);
     out->crl_leaf_only = pb->only_verify_leaf_cert_crl;
     out->allow_expired = pb->allow_expired_certificate;
     out->accept_untrusted =

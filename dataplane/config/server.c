@@ -57,6 +57,7 @@ static void on_fetch_timeout(struct weir_timer *t)
     struct weir_server *s = WEIR_CONTAINER_OF(t, struct weir_server, fetch_timeout);
     struct weir_str url = weir_resource_type_url(s->stage == WEIR_STAGE_CDS ? WEIR_CLUSTERS : WEIR_LISTENERS);
     WEIR_LOG(CONFIG, WARNING, "gRPC config: initial fetch timed out for %.*s", WEIR_STR_ARG(url));
+    s->xds[s->stage == WEIR_STAGE_CDS ? WEIR_CLUSTERS : WEIR_LISTENERS].init_fetch_timeouts++;
     if (s->stage == WEIR_STAGE_CDS) s->cds_answered = true;
     else s->lds_answered = true;
     weir_server_advance(s);

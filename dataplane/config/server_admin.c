@@ -6,6 +6,7 @@
 
 #include "dataplane/base/log.h"
 #include "dataplane/base/str.h"
+#include "dataplane/config/certs_page.h"
 #include "dataplane/config/clusters_page.h"
 #include "dataplane/config/config_dump.h"
 #include "dataplane/config/server_internal.h"
@@ -235,6 +236,7 @@ static void runtime_modify(void *ctx, const struct weir_admin_request *r, struct
     weir_resource_release(weir_runtime_resource(s->b.runtime));
     s->b.runtime = next;
     weir_publisher_set_runtime(s->publisher, next);
+    s->runtime_loads++;
     text(reply, "OK\n");
 }
 
@@ -364,6 +366,83 @@ static void drain_listeners(void *ctx, const struct weir_admin_request *r, struc
     text(reply, "OK\n");
 }
 
+static void certs(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    (void)r;
+    weir_certs_page(ctx, reply);
+}
+
+struct unready {
+    struct weir_out *out;
+    bool first;
+};
+
+static void unready_print(void *ctx, enum weir_resource_type type, struct weir_str name, const char *waits_for)
+{
+    struct unready *u = ctx;
+    weir_out_printf(u->out, "%s\n  {\n   \"name\": ", u->first ? "" : ",");
+    u->first = false;
+    struct weir_out text = {0};
+    weir_out_printf(&text, "init manager %s %.*s", type == WEIR_CLUSTERS ? "Cluster" : "Listener-local-init-manager", WEIR_STR_ARG(name));
+    weir_out_string(u->out, (struct weir_str){text.p, text.n});
+    weir_out_printf(u->out, ",\n   \"target_names\": [\n    ");
+    weir_out_string(u->out, weir_str_of(waits_for));
+    weir_out_printf(u->out, "\n   ]\n  }");
+    weir_out_deinit(&text);
+}
+
+/* What has not been initialised yet, with what it waits for; {} once all has. */
+static void init_dump(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_server *s = ctx;
+    struct weir_out list = {0};
+    struct unready u = {&list, true};
+    struct weir_str mask = weir_admin_param(r, WEIR_STR("mask"));
+    reply->content_type = WEIR_ADMIN_JSON;
+    weir_publisher_each_warming(s->publisher, unready_print, &u);
+    bool wanted = mask.n == 0 || weir_str_eq(mask, WEIR_STR("listener"));
+    if (u.first || !wanted) text(reply, "{}\n");
+    else weir_out_printf(&reply->body, "{\n \"unready_targets_dumps\": [%.*s\n ]\n}\n", (int)list.n, list.p);
+    weir_out_deinit(&list);
+}
+
+/* Lookups of names are not tracked: weir makes none on the way of a request. */
+static void recent_lookups(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    (void)ctx;
+    (void)r;
+    text(reply, "Lookup tracking is not enabled.\n\ntotal: 0\n");
+}
+
+static void recent_lookups_enable(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    (void)ctx;
+    (void)r;
+    reply->status = 501;
+    text(reply, "The current build does not track lookups of stat names");
+}
+
+static void recent_lookups_end(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    (void)ctx;
+    (void)r;
+    text(reply, "OK\n");
+}
+
+/* weir has no profiler inside: perf and valgrind look at it from outside. */
+static void profiler(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    struct weir_str enable = weir_admin_param(r, WEIR_STR("enable"));
+    (void)ctx;
+    if (!weir_str_eq(enable, WEIR_STR("y")) && !weir_str_eq(enable, WEIR_STR("n"))) {
+        reply->status = 400;
+        text(reply, "?enable=<y|n>\n");
+        return;
+    }
+    reply->status = 501;
+    weir_out_printf(&reply->body, "The current build does not support %s", weir_str_eq(r->path, WEIR_STR("/cpuprofiler")) ? "cpu profiler" : "heap profiler");
+}
+
 /* Answered as Envoy does where it is not asked to trace its mutexes. */
 static void contention(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
 {
@@ -373,13 +452,18 @@ static void contention(void *ctx, const struct weir_admin_request *r, struct wei
 }
 
 static const struct weir_admin_page pages[] = {
+    {"/allocprofiler", "enable/disable the allocation profiler (not supported)", true, profiler},
+    {"/certs", "print certs on machine", false, certs},
     {"/clusters", "upstream cluster status (?format=json, ?filter=)", false, clusters},
     {"/config_dump", "dump current configurations (?resource=, ?mask=, ?name_regex=, ?include_eds)", false, config_dump},
     {"/contention", "dump current mutex contention stats (not kept)", false, contention},
+    {"/cpuprofiler", "enable/disable the CPU profiler (not supported)", true, profiler},
     {"/drain_listeners", "drain listeners (?graceful, ?inboundonly)", true, drain_listeners},
     {"/healthcheck/fail", "cause the server to fail health checks", true, healthcheck_fail},
     {"/healthcheck/ok", "cause the server to pass health checks", true, healthcheck_ok},
+    {"/heapprofiler", "enable/disable the heap profiler (not supported)", true, profiler},
     {"/hot_restart_version", "print the hot restart compatibility version", false, hot_restart_version},
+    {"/init_dump", "dump what is not initialized yet (?mask=listener)", false, init_dump},
     {"/listeners", "print listener info (?format=json)", false, listeners},
     {"/logging", "query/change logging levels", true, logging},
     {"/memory", "print current allocation/heap usage", false, memory},
@@ -391,6 +475,10 @@ static const struct weir_admin_page pages[] = {
     {"/runtime_modify", "modify runtime values of the admin layer", true, runtime_modify},
     {"/server_info", "print server version/status information", false, server_info},
     {"/stats", "print server stats (?filter=, ?usedonly, ?type=, ?format=)", false, stats},
+    {"/stats/recentlookups", "show recent stat-name lookups (not kept)", false, recent_lookups},
+    {"/stats/recentlookups/clear", "clear list of stat-name lookups", true, recent_lookups_end},
+    {"/stats/recentlookups/disable", "disable recording of stat-name lookups", true, recent_lookups_end},
+    {"/stats/recentlookups/enable", "enable recording of stat-name lookups (not supported)", true, recent_lookups_enable},
     {"/stats/prometheus", "print server stats in prometheus format", false, stats_prometheus},
 };
 
@@ -403,6 +491,7 @@ enum weir_err weir_server_admin_start(struct weir_server *s, struct weir_error *
     }
     enum weir_err err = weir_admin_create(s->control, &s->b.admin, pages, sizeof(pages) / sizeof(pages[0]), s, &s->admin, e);
     if (err != WEIR_OK) return weir_error_prefix(e, "admin");
+    weir_server_stats_admin(s);
     weir_address_print(weir_admin_address(s->admin), address);
     WEIR_LOG(MAIN, INFO, "admin address: %s", address);
     if (s->o.admin_address_path == NULL) return WEIR_OK;

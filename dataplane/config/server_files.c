@@ -61,8 +61,7 @@ static void job_done(struct weir_compile_job *job)
     if (job->type == WEIR_LISTENERS) s->lds_answered = true;
     struct weir_str path = weir_file_source_path(source_of(s, job->type));
     if (!again) {
-        s->xds[job->type].update_success += refused == NULL;
-        s->xds[job->type].update_rejected += refused != NULL;
+        weir_server_stats_update(s, job, refused == NULL, changed > 0);
         weir_server_refusals_tell(job, path);
         if (refused == NULL) weir_event_print(WEIR_EVENT_CONFIG_APPLIED, path, weir_arena_printf(&job->arena, "%zu of %zu resources changed", changed, job->count));
     }

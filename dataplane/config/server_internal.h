@@ -28,7 +28,8 @@ struct weir_worker_thread {
     struct weir_shutdown_order shutdown;
 };
 struct weir_xds_counts {
-    uint64_t update_success, update_rejected;
+    uint64_t update_success, update_rejected, reloads, init_fetch_timeouts;
+    uint64_t update_time_ms, reload_time_ms; /* Unix time of the last accepted one, and of the last that changed something */
     char version[128]; /* of the last accepted response, cut; NUL-terminated */
 };
 
@@ -89,7 +90,11 @@ struct weir_server {
     struct weir_timer pulse;
     char ads_why[256];          /* why the ADS stream ended last; guarded by `lock` */
     struct weir_error *broken[WEIR_RESOURCE_TYPES]; /* what is wrong with the file; NULL: nothing. Owned */
-    struct weir_stats *server_stats, *cluster_stats, *listener_stats, *cds_stats, *lds_stats, *runtime_stats, *control_plane_stats, *work_stats[WEIR_RESOURCE_TYPES];
+    struct weir_stats *server_stats, *cluster_stats, *listener_stats, *cds_stats, *lds_stats, *runtime_stats, *control_plane_stats,
+        *work_stats[WEIR_RESOURCE_TYPES],
+        *inflated_stats, *dns_stats, *admin_listener_stats, *admin_thread_stats, *admin_http_stats, *admin_http_listener_stats;
+    struct weir_stats **worker_inflated_stats; /* by worker */
+    uint64_t runtime_loads;
     struct weir_timer stats_flush;
     uint64_t stats_flush_interval_ms; /* 0: when the admin reads */
 };
@@ -117,6 +122,9 @@ void weir_server_submit(struct weir_server *s, struct weir_compile_job *job);
 /* Resources whose time to live has ended (weir_ttl_expired). */
 void weir_server_expired(void *ctx, enum weir_resource_type type, const struct weir_ttl_end *ends, size_t count);
 void weir_server_wanted_send(struct weir_deferred *d); /* of server.wanted_later */
+void weir_server_stats_admin(struct weir_server *s); /* once the admin server is there */
+/* An update of a type was taken or refused; `changed`: it made a difference. */
+void weir_server_stats_update(struct weir_server *s, const struct weir_compile_job *job, bool accepted, bool changed);
 /* Drains and ends; a second call ends at once. Where listeners have traffic_direction OUTBOUND, those go last. */
 void weir_server_drain(struct weir_server *s, uint64_t linger_ms, uint64_t drain_ms); /* as struct weir_shutdown_order */
 void weir_server_logs_reopen(struct weir_server *s);

@@ -120,9 +120,8 @@ static void response_done(struct weir_compile_job *job)
              weir_resource_type_name(job->type), WEIR_STR_ARG(job->version), changed, job->count, job->removed_count, refused);
     if (job->type == WEIR_CLUSTERS) s->cds_answered = true;
     if (job->type == WEIR_LISTENERS) s->lds_answered = true;
-    s->xds[job->type].update_success += nack == NULL;
+    weir_server_stats_update(s, job, nack == NULL, changed + job->removed_count > 0);
     if (nack == NULL) snprintf(s->xds[job->type].version, sizeof(s->xds[job->type].version), "%.*s", WEIR_STR_ARG(job->version));
-    s->xds[job->type].update_rejected += nack != NULL;
     weir_server_refusals_tell(job, s->b.ads_cluster);
     ttls_update(s, job);
     weir_ads_verdict(s->ads, r->response, nack);

@@ -27,6 +27,7 @@ struct connection {
     struct weir_admin_source *source; /* of the page on its way */
     struct weir_deferred flush;
     struct weir_dead dead;
+    uint64_t start_ns, request_ns; /* the second: of the request at hand */
     bool last; /* close once all is written */
 };
 struct weir_admin {
@@ -39,6 +40,8 @@ struct weir_admin {
     void *ctx;
     struct weir_list connections;
     uint32_t connection_count;
+    struct weir_admin_counts counts;
+    struct weir_admin_times times;
 };
 
 static const struct weir_codec_config codec_config = {
@@ -161,9 +164,30 @@ static void source_end(struct connection *c)
     c->source = NULL;
 }
 
+static uint64_t since_ms(const struct connection *c, uint64_t then_ns)
+{
+    return (c->admin->worker->now_ns - then_ns) / 1000000u;
+}
+
+static void request_end(struct connection *c)
+{
+    struct weir_admin *a = c->admin;
+    if (c->request_ns == 0) return;
+    a->counts.requests_active--;
+    if (a->times.request_ended != NULL) a->times.request_ended(a->times.ctx, since_ms(c, c->request_ns));
+    c->request_ns = 0;
+}
+
+/* c->transport is the present one still, or NULL once it has gone by itself. */
 static void connection_end(struct connection *c)
 {
+    struct weir_admin *a = c->admin;
     source_end(c);
+    request_end(c);
+    a->counts.active--;
+    a->counts.ended++;
+    if (c->transport == NULL) a->counts.ended_by_peer++;
+    if (a->times.connection_ended != NULL) a->times.connection_ended(a->times.ctx, since_ms(c, c->start_ns));
     c->transport = NULL;
     weir_worker_undefer(&c->flush);
     weir_list_remove(&c->node);
@@ -202,6 +226,7 @@ static void flush_run(struct weir_deferred *d)
         weir_codec_output(c->codec, &b);
         if (b.bytes == before) break;
     } while (true);
+    c->admin->counts.tx_bytes += b.bytes;
     if (!weir_buffer_empty(&b)) weir_transport_write(c->transport, &b);
     weir_buffer_deinit(&b);
     if (c->source != NULL && c->stream != NULL) {
@@ -237,6 +262,7 @@ static void reply_send(struct connection *c, struct weir_admin_reply *reply)
         source_end(c);
         return;
     }
+    if (reply->status >= 100 && reply->status < 600) c->admin->counts.answers[reply->status / 100 - 1]++;
     body_send(c, &reply->body, c->source == NULL);
 }
 
@@ -287,6 +313,7 @@ static void on_stream_closed(void *ctx, enum weir_reset reason, struct weir_str 
     (void)details;
     c->stream = NULL;
     source_end(c);
+    request_end(c);
     weir_worker_defer(c->admin->worker, &c->flush);
 }
 
@@ -303,6 +330,9 @@ static void on_stream(void *owner, struct weir_codec_stream *s)
 {
     struct connection *c = owner;
     weir_arena_deinit(&c->arena);
+    c->admin->counts.requests++;
+    c->admin->counts.requests_active++;
+    c->request_ns = c->admin->worker->now_ns;
     c->stream = s;
     s->events = &stream_events;
     s->ctx = c;
@@ -325,6 +355,7 @@ static void on_draining(void *owner)
 static void on_error(void *owner, const struct weir_codec_error *e)
 {
     struct connection *c = owner;
+    c->admin->counts.protocol_errors++;
     weir_codec_reply(c->codec, e, weir_worker_date(c->admin->worker), WEIR_STR("envoy"));
     c->last = true;
     weir_worker_defer(c->admin->worker, &c->flush);
@@ -341,6 +372,7 @@ static const struct weir_codec_events codec_events = {
 static void on_read(void *owner, struct weir_slice bytes)
 {
     struct connection *c = owner;
+    c->admin->counts.rx_bytes += bytes.n;
     weir_codec_input(c->codec, bytes);
 }
 
@@ -391,6 +423,7 @@ static void on_accept(void *ctx, bool readable, bool writable)
     int fd = accept4(a->listening, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
     if (a->connection_count >= CONNECTIONS_MAX) {
+        a->counts.refused++;
         WEIR_LOG(ADMIN, WARNING, "more than %d admin connections: a new one is closed", CONNECTIONS_MAX);
         close(fd);
         return;
@@ -410,6 +443,9 @@ static void on_accept(void *ctx, bool readable, bool writable)
     c->codec = weir_h1_server_create(a->worker, &codec_config, &codec_events, c);
     weir_list_push_back(&a->connections, &c->node);
     a->connection_count++;
+    a->counts.connections++;
+    a->counts.active++;
+    c->start_ns = a->worker->now_ns;
     weir_transport_attach(c->transport, &transport_events, c);
     weir_transport_set_water(c->transport, QUEUE_HIGH_BYTES, QUEUE_LOW_BYTES);
     weir_transport_read(c->transport, true);
@@ -463,6 +499,16 @@ enum weir_err weir_admin_create(struct weir_worker *control, const struct weir_a
     weir_watch_want(a->watch, true, false);
     *out = a;
     return WEIR_OK;
+}
+
+const struct weir_admin_counts *weir_admin_counts(const struct weir_admin *a)
+{
+    return &a->counts;
+}
+
+void weir_admin_set_times(struct weir_admin *a, const struct weir_admin_times *t)
+{
+    a->times = *t;
 }
 
 const struct weir_address *weir_admin_address(const struct weir_admin *a)

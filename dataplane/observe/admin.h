@@ -31,12 +31,27 @@ struct weir_admin_page {
     void (*handle)(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply);
 };
 
+/* What came and went so far, for listener.admin.* and http.admin.*. */
+struct weir_admin_counts {
+    uint64_t connections, ended, ended_by_peer, active, refused;
+    uint64_t requests, requests_active, answers[5]; /* by class: 1xx to 5xx */
+    uint64_t protocol_errors, rx_bytes, tx_bytes;
+};
+/* Told about each thing that has a duration; any may be NULL. */
+struct weir_admin_times {
+    void (*connection_ended)(void *ctx, uint64_t length_ms);
+    void (*request_ended)(void *ctx, uint64_t length_ms);
+    void *ctx;
+};
+
 struct weir_admin;
 /* Binds and listens at once. `pages` outlives the server; / and /help are its own. */
 enum weir_err weir_admin_create(struct weir_worker *control, const struct weir_address *address, const struct weir_admin_page *pages,
                                 size_t count, void *ctx, struct weir_admin **out, struct weir_error *e) WEIR_MUST_USE;
 const struct weir_address *weir_admin_address(const struct weir_admin *a); /* with the port that the system chose */
 void weir_admin_destroy(struct weir_admin *a);
+const struct weir_admin_counts *weir_admin_counts(const struct weir_admin *a);
+void weir_admin_set_times(struct weir_admin *a, const struct weir_admin_times *t);
 
 /* A query parameter, percent-decoded into r->arena; p NULL when absent, "" when it has no value. */
 struct weir_str weir_admin_param(const struct weir_admin_request *r, struct weir_str name);

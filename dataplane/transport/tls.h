@@ -15,6 +15,7 @@ struct weir_tls_client; /* UpstreamTlsContext */
 enum weir_tls_version { WEIR_TLS_AUTO, WEIR_TLS_1_0, WEIR_TLS_1_1, WEIR_TLS_1_2, WEIR_TLS_1_3 };
 struct weir_tls_certificate {
     struct weir_str chain_pem, key_pem, password; /* PEM texts */
+    struct weir_str path; /* where the chain came from, for /certs: a file's name or "<inline>" */
 };
 /* What compile_tls.c reads out of the API. */
 struct weir_tls_spec {
@@ -29,6 +30,7 @@ struct weir_tls_spec {
     struct weir_str alpn; /* wire format: length, name, ... */
     /* Verification of the peer. */
     struct weir_str trusted_ca, crl; /* PEM */
+    struct weir_str trusted_ca_path; /* as weir_tls_certificate.path */
     bool crl_leaf_only, accept_untrusted, allow_expired;
     int verify_depth; /* how many intermediates; < 0: the default */
     uint32_t san_count, hash_count, spki_count;
@@ -58,6 +60,20 @@ struct weir_transport *weir_tls_accept(struct weir_transport *raw, const struct 
 /* Client side: connects (o->tls is the context) and shakes hands within o->connect_timeout_ms. */
 struct weir_transport *weir_tls_connect(struct weir_worker *w, const struct weir_connect_options *o,
                                         const struct weir_transport_events *events, void *owner);
+
+/* What /certs shows of one certificate; borrowed for the call. */
+struct weir_tls_cert {
+    bool ca; /* a trust anchor, else the first of an own chain */
+    struct weir_str path, serial; /* hexadecimal */
+    int64_t not_before_s, not_after_s; /* Unix time */
+    uint32_t dns_count, uri_count, ip_count;
+    const struct weir_str *dns, *uris, *ips; /* subject alternative names */
+};
+void weir_tls_server_certs(const struct weir_tls_server *s, void (*fn)(void *ctx, const struct weir_tls_cert *cert), void *ctx);
+void weir_tls_client_certs(const struct weir_tls_client *c, void (*fn)(void *ctx, const struct weir_tls_cert *cert), void *ctx);
+/* When the first of them ends, Unix time; INT64_MAX: there are none. */
+int64_t weir_tls_server_expiry(const struct weir_tls_server *s);
+int64_t weir_tls_client_expiry(const struct weir_tls_client *c);
 
 /* ssl.* */
 #define WEIR_TLS_COUNTERS(X)                                                                                            \

@@ -73,6 +73,7 @@ static enum weir_err identity_init(struct weir_tls_identity *id, const struct we
     if (id->key == NULL) return weir_error_set(e, WEIR_ERR_INVALID, "Failed to load private key: %s", cause());
     if (X509_check_private_key(id->certificate, id->key) != 1)
         return weir_error_set(e, WEIR_ERR_INVALID, "Failed to load private key: it does not belong to the certificate");
+    id->path = from->path;
     id->subject = weir_tls_name(X509_get_subject_name(id->certificate), a);
     id->uri_san_count = weir_tls_sans(id->certificate, WEIR_SAN_URI, a, &id->uri_sans);
     id->dns_san_count = weir_tls_sans(id->certificate, WEIR_SAN_DNS, a, &id->dns_sans);
@@ -294,6 +295,22 @@ static void set_sessions(struct weir_tls_context *c, const struct weir_tls_spec 
     (void)SSL_CTX_set_session_id_context(c->ssl, id, sizeof(id));
 }
 
+/* The name that Envoy gives to certificates that have none: it ends with what the hash of nothing begins with. */
+static void register_stats(struct weir_tls_context *c, const struct weir_tls_spec *spec)
+{
+    static const struct weir_stat_desc descs[] = {{"expiration_unix_time_seconds", WEIR_GAUGE}};
+    c->stats = weir_stats_acquire(spec->stats, spec->stat_prefix, stat_descs, WEIR_TS_COUNT);
+    if (c->identity_count == 0) return;
+    int64_t expiry_s = INT64_MAX;
+    for (uint32_t i = 0; i < c->identity_count; i++) {
+        struct tm tm;
+        if (ASN1_TIME_to_tm(X509_get0_notAfter(c->identities[i].certificate), &tm) == 1 && timegm(&tm) < expiry_s) expiry_s = timegm(&tm);
+    }
+    struct weir_str prefix = weir_arena_printf(spec->arena, "%.*scertificate.unnamed_cert_e3b0c442.", WEIR_STR_ARG(spec->stat_prefix));
+    c->certificate_stats = weir_stats_acquire(spec->stats, prefix, descs, 1);
+    weir_stat_set(weir_stats_shard(c->certificate_stats, 0), 0, expiry_s);
+}
+
 static enum weir_err fill(struct weir_tls_context *c, const struct weir_tls_spec *spec, bool server, struct weir_error *e)
 {
     atomic_init(&c->refs, 1);
@@ -315,7 +332,9 @@ static enum weir_err fill(struct weir_tls_context *c, const struct weir_tls_spec
     set_sessions(c, spec);
     if (server && spec->require_sni) (void)SSL_CTX_set_tlsext_servername_callback(c->ssl, name_required);
     if (c->alpn.n != 0 && server) SSL_CTX_set_alpn_select_cb(c->ssl, alpn_select, c);
-    if (spec->stats != NULL) c->stats = weir_stats_acquire(spec->stats, spec->stat_prefix, stat_descs, WEIR_TS_COUNT);
+    c->trusted_ca_path = spec->trusted_ca_path;
+    c->expiry_s = weir_tls_context_expiry(c);
+    if (spec->stats != NULL) register_stats(c, spec);
     return WEIR_OK;
 }
 
@@ -328,6 +347,7 @@ void weir_tls_context_release(struct weir_tls_context *c)
     for (uint32_t i = 0; i < c->identity_count; i++)
         identity_deinit(&c->identities[i]);
     if (c->stats != NULL) weir_stats_release(c->stats);
+    if (c->certificate_stats != NULL) weir_stats_release(c->certificate_stats);
     (void)pthread_mutex_destroy(&c->lock);
     if (c->arena != NULL) weir_arena_destroy(c->arena);
     free(c);

@@ -14,7 +14,7 @@ struct weir_tls_identity {
     X509 *certificate;
     EVP_PKEY *key;
     STACK_OF(X509) *chain;
-    struct weir_str subject;
+    struct weir_str subject, path;
     const struct weir_str *uri_sans, *dns_sans;
     uint32_t uri_san_count, dns_san_count;
 };
@@ -36,7 +36,9 @@ struct weir_tls_context {
     const struct weir_san_match *sans;
     const uint8_t (*hashes)[32], (*spkis)[32];
     bool require_client_certificate, require_sni;
-    struct weir_stats *stats; /* NULL: none */
+    struct weir_stats *stats, *certificate_stats; /* NULL: none */
+    struct weir_str trusted_ca_path;
+    int64_t expiry_s;
     /* Client: the newest session that may be resumed, and for whom it was made ("SNI\0SAN"). */
     pthread_mutex_t lock;
     SSL_SESSION *session;
@@ -51,6 +53,7 @@ struct weir_tls_client {
     struct weir_tls_context c;
 };
 void weir_tls_context_release(struct weir_tls_context *c);
+int64_t weir_tls_context_expiry(const struct weir_tls_context *c); /* tls_certs.c; INT64_MAX: no certificate */
 
 /* What the verification of one connection needs and says: SSL_get_app_data(). */
 struct weir_tls_session {

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 
 import pytest
 
@@ -119,6 +120,53 @@ def test_live_hosts_in_the_dump(running):
     [host] = locality["lb_endpoints"]
     assert (host["health_status"], host["load_balancing_weight"]) == ("HEALTHY", 1)
     assert host["endpoint"]["address"]["socket_address"]["address"] == "127.0.0.1"
+
+
+def test_certificates(start_weir, authority, server_certificate):
+    made = config.bootstrap(
+        [config.listener(free_port(), config.filter_chain(config.hcm([]), tls=config.downstream_tls(server_certificate)))],
+        [config.cluster("up", 1, tls=config.upstream_tls(authority.ca)), config.cluster("clear", 1)])
+    weir = start_weir(made)
+    own, trusted = weir.admin_json("/certs")["certificates"]
+    assert own["ca_cert"] == [] and trusted["cert_chain"] == []
+    [certificate], [anchor] = own["cert_chain"], trusted["ca_cert"]
+    assert certificate["path"] == str(server_certificate.chain) and anchor["path"] == str(authority.ca)
+    assert certificate["subject_alt_names"] == [{"dns": "localhost"}, {"dns": "a.test"}, {"ip_address": "127.0.0.1"}]
+    assert int(certificate["days_until_expiration"]) == weir.stat("server.days_until_first_cert_expiring") > 0
+    assert certificate["valid_from"] < certificate["expiration_time"]
+    [expiry] = [value for name, value in weir.stats("listener.").items() if name.endswith(".expiration_unix_time_seconds")]
+    assert expiry > 1_700_000_000
+
+
+def test_profilers_and_lookups_are_not_there(running):
+    assert running.admin("/cpuprofiler", "POST") == (400, "?enable=<y|n>\n")
+    assert running.admin("/cpuprofiler?enable=y", "POST") == (501, "The current build does not support cpu profiler")
+    assert running.admin("/heapprofiler?enable=y", "POST") == (501, "The current build does not support heap profiler")
+    assert running.admin("/stats/recentlookups")[0] == 200
+    assert running.admin("/stats/recentlookups/enable", "POST")[0] == 501
+    assert running.admin("/init_dump") == (200, "{}\n")
+
+
+def test_what_is_not_initialised_is_dumped(start_weir):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:  # it never answers
+        resolver.bind(("127.0.0.1", 0))
+        slow = config.cluster("slow", type="STRICT_DNS", dns_resolvers=[config.address(resolver.getsockname()[1])])
+        slow["load_assignment"]["endpoints"] = [{"lb_endpoints": [{"endpoint": {"address": config.address(80, "nosuch.invalid")}}]}]
+        weir = start_weir(config.bootstrap([], [slow]), ready=False)
+        [target] = weir.admin_json("/init_dump")["unready_targets_dumps"]
+    assert target == {"name": "init manager Cluster slow", "target_names": ["the first DNS answers of its endpoints"]}
+
+
+def test_the_admin_server_counts_itself(running):
+    for _ in range(3):
+        assert running.admin("/ready")[0] == 200
+    assert running.admin("/nosuch")[0] == 404
+    before = running.stats("http.admin.")
+    assert before["http.admin.downstream_rq_2xx"] >= 3 and before["http.admin.downstream_rq_4xx"] == 1
+    assert before["http.admin.downstream_rq_active"] == before["http.admin.downstream_cx_active"] == 1
+    assert running.stat("listener.admin.http.admin.downstream_rq_4xx") == 1
+    counted = running.stats("listener.admin.")
+    assert counted["listener.admin.main_thread.downstream_cx_total"] == counted["listener.admin.downstream_cx_total"] >= 5
 
 
 def chunk_sizes(weir, path):

@@ -568,7 +568,7 @@ static void test_tls_chain_is_chosen_by_the_hello(void **state)
     struct weir_tls_server *s1 = NULL, *s2 = NULL;
     struct weir_tls_client *client = NULL;
     struct weir_error e = {0};
-    struct weir_tls_certificate c1 = {weir_str_of(one.pem), weir_str_of(one.key_pem), {0}}, c2 = {weir_str_of(two.pem), weir_str_of(two.key_pem), {0}};
+    struct weir_tls_certificate c1 = {weir_str_of(one.pem), weir_str_of(one.key_pem), {0}, {0}}, c2 = {weir_str_of(two.pem), weir_str_of(two.key_pem), {0}, {0}};
     struct weir_tls_spec p1 = {.arena = weir_arena_create(), .verify_depth = -1, .certificates = &c1, .certificate_count = 1},
                          p2 = {.arena = weir_arena_create(), .verify_depth = -1, .certificates = &c2, .certificate_count = 1,
                                .require_client_certificate = true, .min = WEIR_TLS_1_2},
@@ -613,7 +613,7 @@ static void test_tls_handshake_has_its_time(void **state)
     struct test_cert one = test_cert_make("one", "DNS:one.test", NULL, 0);
     struct weir_tls_server *s1 = NULL;
     struct weir_error e = {0};
-    struct weir_tls_certificate c1 = {weir_str_of(one.pem), weir_str_of(one.key_pem), {0}};
+    struct weir_tls_certificate c1 = {weir_str_of(one.pem), weir_str_of(one.key_pem), {0}, {0}};
     struct weir_tls_spec p1 = {.arena = weir_arena_create(), .verify_depth = -1, .certificates = &c1, .certificate_count = 1};
     assert_int_equal(weir_tls_server_create(&p1, &e, &s1), WEIR_OK);
     struct weir_listener_config *a = config((struct chain_spec[]){{"1", "", "", s1, NULL, NULL}}, 1, false);

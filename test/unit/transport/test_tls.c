@@ -74,7 +74,7 @@ static int teardown(void **state)
 
 static struct weir_tls_certificate own(const struct test_cert *t)
 {
-    return (struct weir_tls_certificate){weir_str_of(t->pem), weir_str_of(t->key_pem), {0}};
+    return (struct weir_tls_certificate){weir_str_of(t->pem), weir_str_of(t->key_pem), {0}, {0}};
 }
 static struct weir_tls_spec spec(void)
 {
@@ -708,8 +708,8 @@ static void refused_spec(struct weir_tls_spec *p, bool as_server, const char *te
 static void test_tls_bad_material_is_refused_with_a_reason(void **state)
 {
     (void)state;
-    struct weir_tls_certificate cert = own(&leaf), broken = {WEIR_STR("nothing"), weir_str_of(leaf.key_pem), {0}},
-                                foreign = {weir_str_of(leaf.pem), weir_str_of(ca.key_pem), {0}};
+    struct weir_tls_certificate cert = own(&leaf), broken = {WEIR_STR("nothing"), weir_str_of(leaf.key_pem), {0}, {0}},
+                                foreign = {weir_str_of(leaf.pem), weir_str_of(ca.key_pem), {0}, {0}};
     struct weir_san_match m = san(WEIR_SAN_DNS, WEIR_MATCH_EXACT, "x");
     struct weir_tls_spec p = spec();
     refused_spec(&p, true, "must have a certificate");
@@ -746,14 +746,14 @@ static void test_tls_key_may_have_a_password(void **state)
 {
     (void)state;
     char *key = test_cert_encrypted_key(&leaf, "secret");
-    struct weir_tls_certificate cert = {weir_str_of(leaf.pem), weir_str_of(key), WEIR_STR("secret")};
+    struct weir_tls_certificate cert = {weir_str_of(leaf.pem), weir_str_of(key), WEIR_STR("secret"), {0}};
     struct weir_tls_spec sp = spec(), cp = spec(), wrong = spec();
     sp.certificates = &cert;
     sp.certificate_count = 1;
     make_server(&sp);
     make_client(&cp);
     meet();
-    struct weir_tls_certificate bad = {weir_str_of(leaf.pem), weir_str_of(key), WEIR_STR("guess")};
+    struct weir_tls_certificate bad = {weir_str_of(leaf.pem), weir_str_of(key), WEIR_STR("guess"), {0}};
     struct weir_tls_server *none = NULL;
     struct weir_error e = {0};
     wrong.certificates = &bad;
