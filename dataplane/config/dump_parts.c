@@ -96,8 +96,11 @@ static uint32_t locality_write(const struct weir_host_set *set, uint32_t from, u
     }
     line(out, level + 1);
     weir_out_add(out, WEIR_STR("]"));
-    field(out, level + 1, "load_balancing_weight", &first);
-    weir_out_printf(out, "%u", l != NULL ? l->weight : 0);
+    /* 0 stands for none, which no configuration may say: what is printed here can be fed back. */
+    if (l != NULL && l->weight > 0) {
+        field(out, level + 1, "load_balancing_weight", &first);
+        weir_out_printf(out, "%u", l->weight);
+    }
     if (m->priority > 0) {
         field(out, level + 1, "priority", &first);
         weir_out_printf(out, "%u", m->priority);
