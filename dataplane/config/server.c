@@ -280,6 +280,7 @@ int weir_server_run(struct weir_server *s)
     }
     weir_timer_start(&s->control->timers, &s->wait_log, 5000);
     weir_server_stats_start(s);
+    weir_server_overload_start(s);
     if (s->wanted != 0) weir_worker_defer(s->control, &s->wanted_later);
     weir_server_advance(s);
     weir_worker_run(s->control);
@@ -416,6 +417,7 @@ void weir_server_destroy(struct weir_server *s)
     weir_server_files_stop(s);
     weir_server_admin_stop(s);
     weir_server_probes_stop(s);
+    weir_server_overload_stop(s);
     if (s->control != NULL) weir_raw_close_lingering(s->control);
     weir_publisher_destroy(s->publisher);
     weir_ttls_destroy(s->ttls);

@@ -8,6 +8,7 @@
 #include "dataplane/cluster/dns.h"
 #include "dataplane/config/cpus.h"
 #include "dataplane/config/file_source.h"
+#include "dataplane/config/memory_limit.h"
 #include "dataplane/config/names.h"
 #include "dataplane/config/resource_ttl.h"
 #include "dataplane/config/server.h"
@@ -87,7 +88,10 @@ struct weir_server {
     struct weir_watch *signals;
     int signal_fd;
     struct weir_admin *admin, *probes;
-    struct weir_timer pulse;
+    struct weir_timer pulse, overload_look;
+    struct weir_memory_limit memory_limit;
+    bool overloaded;
+    struct weir_stats *overload_monitor_stats, *overload_action_stats; /* NULL: no limit */
     char ads_why[256];          /* why the ADS stream ended last; guarded by `lock` */
     struct weir_error *broken[WEIR_RESOURCE_TYPES]; /* what is wrong with the file; NULL: nothing. Owned */
     struct weir_stats *server_stats, *cluster_stats, *listener_stats, *cds_stats, *lds_stats, *runtime_stats, *control_plane_stats,
@@ -135,6 +139,9 @@ enum weir_err weir_server_admin_start(struct weir_server *s, struct weir_error *
 void weir_server_admin_stop(struct weir_server *s);
 /* What /ready says: HTTP status, state and, where it is not LIVE, what is waited for and why it does not come. */
 uint32_t weir_server_readiness(struct weir_server *s, struct weir_out *out);
+/* server_overload.c: nothing where the container has no memory limit. */
+void weir_server_overload_start(struct weir_server *s);
+void weir_server_overload_stop(struct weir_server *s);
 /* server_probe.c: --probe-address, the socket that a kubelet asks. */
 enum weir_err weir_server_probes_start(struct weir_server *s, struct weir_error *e) WEIR_MUST_USE;
 void weir_server_probes_stop(struct weir_server *s);

@@ -174,6 +174,11 @@ void weir_stream_on_request_headers(struct weir_stream *s, struct weir_headers *
     s->connect = weir_str_eq(method, WEIR_STR("CONNECT"));
     s->grpc = r->is_grpc = weir_grpc_content_type(weir_headers_get(h, WEIR_H_CONTENT_TYPE));
     weir_stream_timeouts_headers_done(s);
+    if (s->connection->worker->overloaded) {
+        weir_stream_count(s, WEIR_HTTP_RQ_OVERLOAD_CLOSE);
+        refuse(s, 503, WEIR_STR("envoy overloaded"), WEIR_STR("overload"), 0, false);
+        return;
+    }
     answer_expect(s);
     if (!check_host(s) || !check_path(s)) return;
     find_table(s);

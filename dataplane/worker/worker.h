@@ -49,6 +49,7 @@ struct weir_worker {
     uint64_t connection_ids; /* next id; each worker counts in steps of worker_count */
     uint32_t worker_count;
     bool draining;            /* answer with Connection: close, GOAWAY (worker/drain.h) */
+    bool overloaded;          /* new requests are refused: the process is near its memory limit */
     bool stop;
     bool ticked; /* the clock has been read in this turn */
     _Atomic uintptr_t thread; /* that runs the loop; 0: not yet */

@@ -1,12 +1,15 @@
 """What a pod needs of weir: $(NAME) in the bootstrap, the probe port, `weir wait` and `weir drain`, the order in which it ends."""
 
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -349,3 +352,46 @@ def test_signals_in_a_row_end_it_at_once(start_weir, make_upstream, count):
             for _ in range(count):
                 weir.send_signal(signal.SIGTERM)
             assert weir.wait_exit() == 0
+
+
+@pytest.fixture
+def limited_memory(tmp_path):
+    """(a launcher that shows a process this cgroup instead of its own, a function that sets what is used of 100 MB); any version."""
+    if os.geteuid() != 0:
+        pytest.skip("a mount namespace needs root")
+    own = Path("/proc/self/cgroup").read_text()
+    v2 = not re.search(r"^\d+:[^:]*\bmemory\b", own, re.M)
+    folder = tmp_path / "cgroup"
+    base = folder if v2 else folder / "memory"
+    base.mkdir(parents=True)
+    (base / ("memory.max" if v2 else "memory.limit_in_bytes")).write_text("100000000\n")
+
+    def use(count):
+        part = base / "fresh"
+        part.write_text(f"{count}\n")
+        part.replace(base / ("memory.current" if v2 else "memory.usage_in_bytes"))
+    use(10_000_000)
+    script = f'mount --bind {folder} /sys/fs/cgroup && exec "$@"'
+    return ["unshare", "-m", "sh", "-c", script, "sh"], use
+
+
+def test_near_the_memory_limit_new_requests_are_refused(start_weir, limited_memory, monkeypatch):
+    launcher, use = limited_memory
+    plain = process.command_line
+    monkeypatch.setattr(process, "command_line", lambda *args: [*launcher, *plain(*args)])
+    port = free_port()
+    weir = start_weir(config.bootstrap([config.listener(port, saying("x"))]))
+    weir.wait_log("memory limit: 100000000 bytes")
+    with http1.Client(port) as client:
+        assert client.request().body == b"x"
+        use(96_000_000)
+        weir.wait_stat("overload.envoy.overload_actions.stop_accepting_requests.active", 1)
+        wait_until(lambda: client.request().status == 503, "the refusal")
+        assert client.request().body == b"envoy overloaded"
+        assert weir.stat("overload.envoy.resource_monitors.cgroup_memory.pressure") in (95, 96)
+        assert weir.stat("http.ingress.downstream_rq_overload_close") >= 2
+        use(92_000_000)
+        weir.wait_stat("overload.envoy.resource_monitors.cgroup_memory.pressure", lambda percent: percent < 93)
+        assert client.request().status == 503
+        use(50_000_000)
+        wait_until(lambda: client.request().status == 200, "the end of the refusal")
