@@ -31,10 +31,12 @@ static bool may_be_absent(const struct exchange *x)
     return false;
 }
 
-/* The proxy's clock counts whole milliseconds. */
-static bool past_deadline(const struct exchange *x)
+#define TAIL_NS (500 * (uint64_t)SIM_MS) /* what the client sent last is still on its way through the proxy */
+#define TICK_NS (2 * (uint64_t)SIM_MS)   /* the proxy's clock counts whole milliseconds */
+
+static bool past_deadline(const struct exchange *x, uint64_t slack_ns)
 {
-    return x->traffic->closing_ns != 0 && x->end_ns + 2 * SIM_MS >= x->traffic->deadline_ns;
+    return x->traffic->closing_ns != 0 && x->end_ns + slack_ns >= x->traffic->deadline_ns;
 }
 
 /* What is wrong with an exchange, or NULL. */
@@ -51,13 +53,13 @@ static const char *judge(const struct exchange *x)
     /* Others' broken connections may have taken it along, on HTTP/2 without the upstream knowing. */
     bool disturbed = x->collateral != 0 || (p->upstream_h2 && (x->after_break || x->traffic->breaks != x->breaks_at_start)) || x->traffic->options.moved;
     /* The end of an HTTP/1 tunnel says nothing of how it ended. */
-    bool blunt = p->tunnel != TUNNEL_NONE && !(x->client_h2 && p->upstream_h2) && (p->fault == FAULT_CUT || disturbed || past_deadline(x));
+    bool blunt = p->tunnel != TUNNEL_NONE && !(x->client_h2 && p->upstream_h2) && (p->fault == FAULT_CUT || disturbed || past_deadline(x, TICK_NS));
     if (whole && own && !blunt && x->status == p->status && x->received != p->response_bytes) return "an answer that was cut passes for whole";
     if (p->client_fault != CLIENT_FINE || x->vanished) return NULL;
 
     uint32_t fails = p->fault == FAULT_NONE ? 0 : p->fails;
     bool good = whole && own && x->status == p->status && x->received == p->response_bytes;
-    if (good && p->tunnel != TUNNEL_NONE && !x->request_seen_whole && !disturbed && !past_deadline(x)) return "what went through the tunnel to the upstream was lost";
+    if (good && p->tunnel != TUNNEL_NONE && !x->request_seen_whole && !disturbed && !past_deadline(x, TAIL_NS)) return "what went through the tunnel to the upstream was lost";
     if (good && p->response_trailers && p->upstream_h2 && x->client_h2 && !x->trailers) return "trailers were lost";
     if (p->stall != STALL_NONE) return judge_stall(x, whole && !own);
     if (good) return NULL;
@@ -72,7 +74,7 @@ static const char *judge(const struct exchange *x)
     bool closing = t->closing_ns != 0 && x->end_ns >= t->closing_ns;
     /* One that came too late: nobody has worked on it. */
     if (closing && x->attempts == 0 && !x->head) return NULL;
-    if (past_deadline(x)) return NULL;
+    if (past_deadline(x, TICK_NS)) return NULL;
     if (fails == 0 && !disturbed) return "was lost though nothing went wrong";
     if (p->fault == FAULT_CUT && fails != 0) return x->reset || blunt || !whole || x->status >= 500 ? NULL : "a cut answer passes for whole";
     if (p->fault == FAULT_SILENT && fails != 0) return x->status == 504 || disturbed ? NULL : "no 504 for a silent upstream";
