@@ -137,6 +137,33 @@ static void test_an_empty_outlier_detection_has_all_defaults(void **state)
                    "outlier_detection.max_ejection_time: below base_ejection_time");
 }
 
+static void test_each_number_of_outlier_detection_has_its_place(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(compile(f, "{'name': 'c', 'outlier_detection': {'consecutive_5xx': 11, 'interval': '12s', 'base_ejection_time': '13s',"
+                                "'max_ejection_percent': 14, 'enforcing_consecutive_5xx': 15, 'enforcing_success_rate': 16,"
+                                "'success_rate_minimum_hosts': 17, 'success_rate_request_volume': 18, 'success_rate_stdev_factor': 19,"
+                                "'consecutive_gateway_failure': 20, 'enforcing_consecutive_gateway_failure': 21,"
+                                "'split_external_local_origin_errors': true, 'consecutive_local_origin_failure': 22,"
+                                "'enforcing_consecutive_local_origin_failure': 23, 'enforcing_local_origin_success_rate': 24,"
+                                "'failure_percentage_threshold': 25, 'enforcing_failure_percentage': 26,"
+                                "'enforcing_failure_percentage_local_origin': 27, 'failure_percentage_minimum_hosts': 28,"
+                                "'failure_percentage_request_volume': 29, 'max_ejection_time': '30s', 'max_ejection_time_jitter': '31s',"
+                                "'always_eject_one_host': true}}"),
+                     WEIR_OK);
+    const struct weir_outlier_config *o = &f->config->outlier;
+    const uint64_t got[] = {o->consecutive_5xx, o->interval_ms / 1000, o->base_ejection_ms / 1000, o->max_ejection_percent, o->enforcing_5xx,
+                            o->enforcing_success_rate, o->success_rate_minimum_hosts, o->success_rate_request_volume,
+                            o->success_rate_stdev_factor, o->consecutive_gateway_failure, o->enforcing_gateway_failure,
+                            o->consecutive_local_origin_failure, o->enforcing_local_origin_failure, o->enforcing_local_success_rate,
+                            o->failure_percentage_threshold, o->enforcing_failure_percentage, o->enforcing_local_failure_percentage,
+                            o->failure_percentage_minimum_hosts, o->failure_percentage_request_volume, o->max_ejection_ms / 1000,
+                            o->jitter_ms / 1000};
+    for (uint64_t i = 0; i < sizeof(got) / sizeof(got[0]); i++)
+        assert_int_equal(got[i], 11 + i);
+    assert_true(o->split_local_origin && o->always_eject_one);
+}
+
 static void test_the_first_known_load_balancing_policy_wins(void **state)
 {
     struct fixture *f = *state;
@@ -381,6 +408,7 @@ int main(void)
         T(test_a_cluster_that_says_little_has_envoys_defaults),
         T(test_breakers_are_by_priority_and_the_first_of_each_counts),
         T(test_an_empty_outlier_detection_has_all_defaults),
+        T(test_each_number_of_outlier_detection_has_its_place),
         T(test_the_first_known_load_balancing_policy_wins),
         T(test_policies_that_hash_are_refused_by_name),
         T(test_http_protocol_options_choose_the_protocol),
