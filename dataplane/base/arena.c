@@ -67,7 +67,7 @@ static struct weir_arena *create_sized(size_t size)
     struct weir_arena *a = (struct weir_arena *)(void *)(c + 1);
     weir_arena_init(a, 0);
     a->chunk = c;
-    a->bytes = size;
+    a->bytes = a->small_bytes = size;
     weir_arena_reset(a);
     return a;
 }
@@ -86,12 +86,12 @@ void weir_arena_reset(struct weir_arena *a)
         c = next;
     }
     a->chunk = own;
-    a->bytes = 0;
+    a->bytes = a->small_bytes = 0;
     a->cleanups = 0;
     a->at = a->end = NULL;
     if (own == NULL) return;
     own->next = NULL;
-    a->bytes = own->size;
+    a->bytes = a->small_bytes = own->size;
     if (WEIR_ASAN) return; /* each allocation has a chunk of its own there, so that use after reset is seen */
     a->at = (char *)(own + 1) + ((sizeof(*a) + ALIGN - 1) & ~(size_t)(ALIGN - 1));
     a->end = (char *)own + own->size;
@@ -149,13 +149,14 @@ static void *alloc_slow(struct weir_arena *a, size_t size, bool capped)
 {
     size_t own = size + sizeof(struct weir_arena_chunk);
     size_t next = FIRST_CHUNK_BYTES;
-    while (next < a->bytes && next < CHUNK_BYTES_MAX)
+    while (next < a->small_bytes && next < CHUNK_BYTES_MAX)
         next = next * 2 + ALIGN;
     struct weir_arena_chunk *c = NULL;
     if (!WEIR_ASAN && own <= next / 2) c = chunk_add(a, next, capped);
     if (c != NULL) {
         c->next = a->chunk;
         a->chunk = c;
+        a->small_bytes += next;
         a->at = (char *)(c + 1) + size;
         a->end = (char *)c + c->size;
         return c + 1;

@@ -13,6 +13,7 @@ struct weir_arena_chunk;
 struct weir_arena {
     struct weir_arena_chunk *chunk; /* newest first; large allocations have a chunk of their own */
     char *at, *end;                 /* free room of the newest small chunk */
+    size_t small_bytes;             /* chunks that grow; those of large allocations do not count */
     size_t bytes;                   /* taken from the system, for /memory and for the cap */
     size_t bytes_max;               /* 0: none */
     size_t cleanups;

@@ -56,7 +56,7 @@ void *weir_map_get(const struct weir_map *m, struct weir_str key)
 static void grow(struct weir_map *m)
 {
     struct weir_map old = *m;
-    m->capacity = old.capacity == 0 ? 8 : old.capacity * 2;
+    m->capacity = old.capacity == 0 ? 4 : old.capacity * 2;
     m->slots = calloc(m->capacity, sizeof(*m->slots));
     if (m->slots == NULL) {
         (void)fprintf(stderr, "weir: out of memory\n");

@@ -11,6 +11,8 @@
 #include "dataplane/codec/h1_stats.h"
 #include "dataplane/codec/h2_stats.h"
 
+#define HOSTS_FEW 8u /* slots */
+
 /* ---- life ---- */
 
 struct weir_cluster_shared *weir_cluster_shared_acquire(struct weir_cluster_shared *s)
@@ -210,18 +212,38 @@ struct rebuild {
     uint32_t member_capacity, added;
 };
 
+/* Most clusters have a few hosts, and may be many: no table for them. */
+static struct weir_host *host_find(struct weir_cluster_shared *s, struct weir_str key)
+{
+    if (s->by_key.count > 0) return weir_map_get(&s->by_key, key);
+    for (uint32_t i = 0; i < s->slot_capacity; i++)
+        if (s->by_slot[i] != NULL && weir_str_eq(s->by_slot[i]->key, key)) return s->by_slot[i];
+    return NULL;
+}
+
+static void host_index(struct weir_cluster_shared *s, struct weir_host *h)
+{
+    if (s->slot_capacity <= HOSTS_FEW) return;
+    if (s->by_key.count > 0) {
+        (void)weir_map_set(&s->by_key, h->key, h);
+        return;
+    }
+    for (uint32_t i = 0; i < s->slot_capacity; i++)
+        if (s->by_slot[i] != NULL) (void)weir_map_set(&s->by_key, s->by_slot[i]->key, s->by_slot[i]);
+}
+
 static struct weir_host *host_find_or_make(struct rebuild *b, const struct weir_address *address, const struct weir_endpoint *e)
 {
     struct weir_cluster_shared *s = b->s;
     char text[WEIR_HOST_KEY_MAX];
     struct weir_str key = {text, weir_host_key(address, e->hostname, text)};
-    struct weir_host *h = weir_map_get(&s->by_key, key);
+    struct weir_host *h = host_find(s, key);
     if (h != NULL) return h;
     struct weir_str zone = e->locality < b->from->locality_count ? b->from->localities[e->locality].zone : (struct weir_str){0};
     h = weir_host_create(address, e->hostname, zone);
     h->slot = slot_take(s);
     s->by_slot[h->slot] = h;
-    (void)weir_map_set(&s->by_key, h->key, h);
+    host_index(s, h);
     b->added++;
     if (s->slot_capacity > b->member_capacity) {
         b->member_of = realloc(b->member_of, sizeof(b->member_of[0]) * s->slot_capacity);

@@ -42,7 +42,7 @@ struct weir_cluster_shared {
     struct weir_host_set *hosts;        /* never NULL */
     struct weir_host **by_slot;         /* slot_capacity; a reference is held; NULL: free */
     uint32_t slot_capacity;
-    struct weir_map by_key;             /* the same hosts by address and hostname */
+    struct weir_map by_key;             /* the same hosts by address and hostname, once there are more than a few */
     uint32_t slot_hint;
     bool published, ready, closed;
     void (*on_ready)(void *ctx, struct weir_cluster_shared *s);

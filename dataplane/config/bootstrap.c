@@ -14,6 +14,7 @@
 #include "dataplane/config/support.h"
 #include "envoy/extensions/regex_engines/v3/google_re2.pb-c.h"
 #include "xds/pb_tree.h"
+#include "xds/wire_check.h"
 
 static enum weir_err tree_load(const struct weir_options *o, struct weir_bootstrap *b, struct weir_error *e)
 {
@@ -25,17 +26,17 @@ static enum weir_err tree_load(const struct weir_options *o, struct weir_bootstr
     if (o->config_path != NULL) {
         struct weir_str bytes;
         b->file = o->config_path;
-        enum weir_err err = weir_tree_read_file(&b->arena, o->config_path, &bytes, e);
-        if (err == WEIR_OK) err = weir_tree_parse(&b->arena, o->config_path, bytes, &documents, &count, e);
+        enum weir_err err = weir_tree_read_file(&b->scratch, o->config_path, &bytes, e);
+        if (err == WEIR_OK) err = weir_tree_parse(&b->scratch, o->config_path, bytes, &documents, &count, e);
         if (err != WEIR_OK) return err;
         if (count != 1) return weir_error_set(e, WEIR_ERR_INVALID, "%s: holds %zu documents, one was expected", o->config_path, count);
         b->tree = documents[0];
     }
     if (o->config_yaml == NULL) return WEIR_OK;
-    enum weir_err err = weir_tree_parse(&b->arena, "--config-yaml", weir_str_of(o->config_yaml), &documents, &count, e);
+    enum weir_err err = weir_tree_parse(&b->scratch, "--config-yaml", weir_str_of(o->config_yaml), &documents, &count, e);
     if (err != WEIR_OK) return err;
     if (count > 1) return weir_error_set(e, WEIR_ERR_INVALID, "--config-yaml: holds %zu documents, one was expected", count);
-    if (count == 1) b->tree = weir_tree_merge(&b->arena, b->tree, documents[0]);
+    if (count == 1) b->tree = weir_tree_merge(&b->scratch, b->tree, documents[0]);
     if (b->tree == NULL) return weir_error_set(e, WEIR_ERR_INVALID, "--config-yaml: is empty");
     return WEIR_OK;
 }
@@ -58,7 +59,7 @@ static enum weir_err env_unknown(void *ctx, const char *path, struct weir_str na
 static enum weir_err env_expand(struct weir_bootstrap *b, struct weir_error *e)
 {
     const struct weir_tree_env env = {env_find, env_unknown, NULL};
-    return weir_tree_expand(&b->arena, b->file, b->tree, &env, &b->tree, e);
+    return weir_tree_expand(&b->scratch, b->file, b->tree, &env, &b->tree, e);
 }
 
 void weir_bootstrap_locate(const struct weir_bootstrap *b, struct weir_error *e)
@@ -250,7 +251,7 @@ static enum weir_err regex_engine_check(struct weir_bootstrap *b, struct weir_er
 static enum weir_err parts_fill(const struct weir_options *o, struct weir_bootstrap *b, struct weir_error *e)
 {
     node_fill(b, o);
-    const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *s = b->pb->static_resources;
+    const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *s = b->whole->static_resources;
     b->clusters = static_job(b, WEIR_CLUSTERS, s != NULL ? s->n_clusters : 0, s != NULL ? (ProtobufCMessage *const *)(void *)s->clusters : NULL);
     b->listeners = static_job(b, WEIR_LISTENERS, s != NULL ? s->n_listeners : 0, s != NULL ? (ProtobufCMessage *const *)(void *)s->listeners : NULL);
     enum weir_err err = admin_fill(b, e);
@@ -265,6 +266,48 @@ static void on_unknown(void *ctx, const char *type, const char *path, const char
     weir_support_note_static_unknown(ctx, type, path, name);
 }
 
+static struct weir_str message_pack(struct weir_arena *arena, const ProtobufCMessage *m)
+{
+    size_t n = protobuf_c_message_get_packed_size(m);
+    uint8_t *at = weir_arena_alloc(arena, n + 1);
+    protobuf_c_message_pack(m, at);
+    return (struct weir_str){(const char *)at, n};
+}
+
+/* What outlives the start is unpacked once more, without the static resources. */
+static enum weir_err messages_fill(struct weir_bootstrap *b, pb_bootstrap *whole, struct weir_error *e)
+{
+    Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *resources = whole->static_resources;
+    ProtobufCMessage *m = NULL;
+    b->packed = message_pack(&b->arena, &whole->base);
+    whole->static_resources = NULL;
+    enum weir_err err = weir_pb_decode(&b->arena, &pb_bootstrap_type, message_pack(&b->scratch, &whole->base), &m, e);
+    whole->static_resources = resources;
+    b->whole = whole;
+    b->pb = (pb_bootstrap *)(void *)m;
+    return err;
+}
+
+const pb_bootstrap *weir_bootstrap_whole(const struct weir_bootstrap *b, struct weir_arena *arena)
+{
+    ProtobufCMessage *m = NULL;
+    struct weir_error e = {0};
+    if (weir_pb_decode(arena, &pb_bootstrap_type, b->packed, &m, &e) != WEIR_OK) return b->pb; /* deeper than a wire message may be */
+    pb_bootstrap *whole = (pb_bootstrap *)(void *)m;
+    whole->node = b->node;
+    return whole;
+}
+
+void weir_bootstrap_settle(struct weir_bootstrap *b)
+{
+    weir_compile_job_destroy(b->clusters);
+    weir_compile_job_destroy(b->listeners);
+    b->clusters = b->listeners = NULL;
+    b->tree = NULL;
+    b->whole = NULL;
+    weir_arena_deinit(&b->scratch);
+}
+
 enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_support_log *support, struct weir_bootstrap *out, struct weir_error *e)
 {
     memset(out, 0, sizeof(*out));
@@ -273,10 +316,10 @@ enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_supp
     if (err == WEIR_OK) err = env_expand(out, e);
     struct weir_tree_unknown unknown = {on_unknown, support};
     if (err == WEIR_OK)
-        err = weir_tree_to_pb_leniently(&out->arena, out->file, out->tree, &pb_bootstrap_type, o->allow_unknown_fields ? &unknown : NULL, &m, e);
+        err = weir_tree_to_pb_leniently(&out->scratch, out->file, out->tree, &pb_bootstrap_type, o->allow_unknown_fields ? &unknown : NULL, &m, e);
     if (err == WEIR_OK) {
-        out->pb = (pb_bootstrap *)(void *)m;
         err = weir_config_check(m, support, e);
+        if (err == WEIR_OK) err = messages_fill(out, (pb_bootstrap *)(void *)m, e);
         if (err == WEIR_OK) err = parts_fill(o, out, e);
         if (err != WEIR_OK) weir_bootstrap_locate(out, e);
     }
@@ -306,8 +349,7 @@ enum weir_err weir_bootstrap_compile(struct weir_bootstrap *b, const struct weir
 
 void weir_bootstrap_deinit(struct weir_bootstrap *b)
 {
-    weir_compile_job_destroy(b->clusters);
-    weir_compile_job_destroy(b->listeners);
+    weir_bootstrap_settle(b);
     if (b->runtime != NULL) weir_resource_release(weir_runtime_resource(b->runtime));
     if (b->runtime_at_start != NULL) weir_resource_release(weir_runtime_resource(b->runtime_at_start));
     weir_arena_deinit(&b->arena);

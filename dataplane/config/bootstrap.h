@@ -20,12 +20,15 @@ struct weir_source {
     struct weir_str watched_directory; /* FILE; empty: the file's own directory */
 };
 
-/* All of it lives in `arena`. */
+/* All of it lives in `arena`, but for what is gone once the static resources serve. */
 struct weir_bootstrap {
     struct weir_arena arena;
+    struct weir_arena scratch; /* tree, whole; until weir_bootstrap_settle() */
     const char *file; /* as messages call it */
     const struct weir_tree *tree;
-    pb_bootstrap *pb;
+    const pb_bootstrap *whole; /* with static_resources */
+    pb_bootstrap *pb;          /* without */
+    struct weir_str packed;    /* the whole, for weir_bootstrap_whole() */
     pb_node *node; /* as it goes out: flags applied, user agent and client features filled */
     struct weir_compile_node self; /* the same for compile functions */
     bool has_admin;
@@ -43,6 +46,11 @@ struct weir_bootstrap {
 enum weir_err weir_bootstrap_load(const struct weir_options *o, struct weir_support_log *support, struct weir_bootstrap *out,
                                   struct weir_error *e) WEIR_MUST_USE;
 void weir_bootstrap_deinit(struct weir_bootstrap *b);
+/* The static resources serve: their messages and the places of their fields in the file are not needed any more, which is most of
+ * what a large bootstrap takes. */
+void weir_bootstrap_settle(struct weir_bootstrap *b);
+/* The bootstrap as it was read, with the node as it goes out; unpacked into `arena`, for /config_dump. */
+const pb_bootstrap *weir_bootstrap_whole(const struct weir_bootstrap *b, struct weir_arena *arena);
 /* "PATH: reason" becomes "FILE:LINE:COLUMN: PATH: reason". */
 void weir_bootstrap_locate(const struct weir_bootstrap *b, struct weir_error *e);
 /* Runs the static jobs; the first refused resource is the error. */

@@ -171,7 +171,7 @@ static enum weir_err keepalive_fill(struct weir_compile *c, const pb_cluster *p,
 enum weir_err weir_bootstrap_channel(struct weir_bootstrap *b, const pb_cluster *cluster, size_t index, struct weir_ads_config *out,
                                      struct weir_error *e)
 {
-    struct weir_compile c = {.arena = &b->arena, .scratch = &b->arena, .error = e};
+    struct weir_compile c = {.arena = &b->arena, .scratch = &b->scratch, .error = e};
     enum weir_err err = target_fill(b, cluster, index, out, e);
     if (err != WEIR_OK) return err;
     (void)weir_path_push(&c, "static_resources", -1);

@@ -5,7 +5,7 @@
 
 static const pb_cluster *cluster_find(const struct weir_bootstrap *b, const char *name, size_t *index)
 {
-    const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *s = b->pb->static_resources;
+    const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *s = b->whole->static_resources;
     for (*index = 0; s != NULL && *index < s->n_clusters; (*index)++)
         if (strcmp(s->clusters[*index]->name, name) == 0) return s->clusters[*index];
     return NULL;

@@ -217,6 +217,8 @@ struct page {
     struct weir_out element; /* scratch */
     bool configs_open;       /* their list has begun; without any the page is {} */
     bool bootstrap_done, bootstrap_open, static_open;
+    struct weir_arena arena;       /* of `bootstrap`, while that is printed */
+    const pb_bootstrap *bootstrap;
     unsigned bootstrap_field, resource_field; /* where it is; the second in static_resources */
     size_t resource;
     size_t section, part;    /* of all sections */
@@ -363,7 +365,9 @@ static void bootstrap_write(struct dump *d)
     key(d, 3, "@type", &first);
     weir_out_printf(d->out, "\"%sBootstrapConfigDump\"", URL);
     key(d, 3, "bootstrap", &first);
-    weir_pb_to_json(&d->server->b.pb->base, &(struct weir_json_options){.indent = 1, .level = 3, .redact = true}, d->out);
+    struct weir_arena arena = {0};
+    weir_pb_to_json(&weir_bootstrap_whole(&d->server->b, &arena)->base, &(struct weir_json_options){.indent = 1, .level = 3, .redact = true}, d->out);
+    weir_arena_deinit(&arena);
     time_field(d, 3, "last_updated", d->server->start_wall_ns, &first);
     line(d, 2);
     weir_out_add(d->out, WEIR_STR("}"));
@@ -429,6 +433,7 @@ static bool static_resources_print(struct page *p, const ProtobufCMessage *m, si
 
 static void bootstrap_begin(struct page *p)
 {
+    p->bootstrap = weir_bootstrap_whole(&p->dump.server->b, &p->arena);
     config_begin(p);
     weir_out_printf(p->out, "{\n   \"@type\": \"%sBootstrapConfigDump\",\n   \"bootstrap\": {", URL);
     p->bootstrap_open = p->first_field = p->first_element = true;
@@ -441,8 +446,8 @@ static void bootstrap_begin(struct page *p)
 static bool bootstrap_print(struct page *p, size_t begun)
 {
     static const struct weir_json_options o = {.indent = 1, .level = 4, .redact = true};
-    const ProtobufCMessage *m = &p->dump.server->b.pb->base;
     if (!p->bootstrap_open) bootstrap_begin(p);
+    const ProtobufCMessage *m = &p->bootstrap->base;
     for (; p->bootstrap_field < m->descriptor->n_fields; p->bootstrap_field++) {
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[p->bootstrap_field];
         if (!weir_pb_is_set(m, f)) continue;
@@ -455,7 +460,7 @@ static bool bootstrap_print(struct page *p, size_t begun)
         }
         p->static_open |= in_static;
         if (!in_static) weir_pb_field_to_json(m, p->bootstrap_field, &o, p->out);
-        else if (!static_resources_print(p, &p->dump.server->b.pb->static_resources->base, begun)) return false;
+        else if (!static_resources_print(p, &p->bootstrap->static_resources->base, begun)) return false;
     }
     if (!p->first_field) add_line(p->out, 3);
     weir_out_add(p->out, WEIR_STR("}"));
@@ -466,6 +471,8 @@ static bool bootstrap_print(struct page *p, size_t begun)
     add_line(p->out, 2);
     weir_out_add(p->out, WEIR_STR("}"));
     p->bootstrap_done = true;
+    p->bootstrap = NULL;
+    weir_arena_deinit(&p->arena);
     return true;
 }
 
@@ -495,6 +502,7 @@ static void destroy(struct weir_admin_source *source)
     struct page *p = WEIR_CONTAINER_OF(source, struct page, source);
     weir_publisher_walk_destroy(p->walk);
     weir_out_deinit(&p->element);
+    weir_arena_deinit(&p->arena);
     weir_regex_destroy(p->regex);
     free(p);
 }

@@ -3,6 +3,7 @@
 #include "dataplane/config/server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -385,6 +386,8 @@ enum weir_err weir_server_create(const struct weir_options *o, struct weir_boots
         weir_server_destroy(s);
         return err;
     }
+    weir_bootstrap_settle(&s->b);
+    (void)malloc_trim(0);
     *out = s;
     return WEIR_OK;
 }

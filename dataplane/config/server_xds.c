@@ -1,5 +1,6 @@
 /* The way of dynamic configuration through the server: from the ADS client (its own thread) to the compile
  * thread, from there to the publisher (control thread), and back as ACK, NACK and subscriptions. */
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,8 @@
 #include "dataplane/base/log.h"
 #include "dataplane/config/response_job.h"
 #include "dataplane/config/server_internal.h"
+
+#define LARGE_RESPONSE 512u /* resources: what it took to compile goes back to the system */
 
 /* --- what the publisher asks for --- */
 
@@ -125,7 +128,9 @@ static void response_done(struct weir_compile_job *job)
     weir_server_refusals_tell(job, s->b.ads_cluster);
     ttls_update(s, job);
     weir_ads_verdict(s->ads, r->response, nack);
+    bool large = job->count >= LARGE_RESPONSE;
     weir_compile_job_destroy(job);
+    if (large) (void)malloc_trim(0);
     weir_server_advance(s);
 }
 

@@ -31,11 +31,16 @@ struct named {
     char leaf[];
 };
 
+/* Lists that only grow, newest first. */
+struct named_table {
+    struct named *_Atomic buckets[NAMED_BUCKETS];
+    uint32_t count;
+};
+
 struct shard {
     struct weir_stats_shard pub;
-    struct weir_histogram_cells *_Atomic *histograms;
-    struct named *_Atomic named[NAMED_BUCKETS]; /* lists that only grow, newest first */
-    uint32_t named_count;
+    struct weir_histogram_cells *_Atomic *histograms; /* NULL where the set has none */
+    struct named_table *_Atomic named;                /* made at first use */
     _Atomic int64_t cells[];
 };
 
@@ -47,7 +52,7 @@ struct weir_stats {
     struct weir_stats_registry *registry;
     const struct table *table;
     uint32_t refs, holds; /* under the registry's lock; without references it is in no map */
-    struct weir_str key; /* prefix and the table's address */
+    struct weir_str key; /* prefix and the table's address; behind the shards */
     struct weir_str prefix;
     int64_t *bases;         /* by index, what counters read as 0; NULL: never reset */
     struct merged *merged;  /* by histogram; NULL: not flushed since it got samples */
@@ -91,13 +96,15 @@ static void shard_free(struct shard *s)
         free(c);
     }
     free(s->histograms);
-    for (unsigned i = 0; i < NAMED_BUCKETS; i++) {
+    struct named_table *t = atomic_load_explicit(&s->named, memory_order_relaxed);
+    for (unsigned i = 0; t != NULL && i < NAMED_BUCKETS; i++) {
         struct named *next;
-        for (struct named *n = atomic_load_explicit(&s->named[i], memory_order_relaxed); n != NULL; n = next) {
+        for (struct named *n = atomic_load_explicit(&t->buckets[i], memory_order_relaxed); n != NULL; n = next) {
             next = n->next;
             free(n);
         }
     }
+    free(t);
     free(s);
 }
 
@@ -111,7 +118,6 @@ static void set_free(struct weir_stats *s)
     }
     free(s->merged);
     free(s->bases);
-    free((void *)(uintptr_t)s->key.p);
     free(s);
 }
 
@@ -167,12 +173,14 @@ struct weir_stats *weir_stats_acquire(struct weir_stats_registry *r, struct weir
     (void)pthread_mutex_lock(&r->lock);
     struct weir_stats *s = weir_map_get(&r->sets, (struct weir_str){key, n});
     if (s == NULL) {
-        s = zeroed(1, sizeof(*s) + sizeof(s->shards[0]) * (r->worker_count + 1));
+        size_t shards = sizeof(s->shards[0]) * (r->worker_count + 1);
+        s = zeroed(1, sizeof(*s) + shards + n);
+        char *own = (char *)s->shards + shards;
+        memcpy(own, key, n);
         s->registry = r;
         s->table = table_find(r, descs, count);
-        s->key = (struct weir_str){key, n};
-        s->prefix = (struct weir_str){key, prefix.n};
-        key = NULL;
+        s->key = (struct weir_str){own, n};
+        s->prefix = (struct weir_str){own, prefix.n};
         (void)weir_map_set(&r->sets, s->key, s);
     }
     s->refs++;
@@ -214,7 +222,7 @@ struct weir_stats_shard *weir_stats_shard(struct weir_stats *s, uint32_t worker)
     if (shard == NULL) abort();
     memset(shard, 0, size);
     shard->pub = (struct weir_stats_shard){shard->cells, (_Atomic uint8_t *)((char *)shard + cells), s, worker};
-    shard->histograms = zeroed(s->table->histogram_count, sizeof(shard->histograms[0]));
+    if (s->table->histogram_count > 0) shard->histograms = zeroed(s->table->histogram_count, sizeof(shard->histograms[0]));
     struct shard *there = NULL;
     if (atomic_compare_exchange_strong_explicit(&s->shards[worker], &there, shard, memory_order_acq_rel, memory_order_acquire))
         return &shard->pub;
@@ -248,13 +256,18 @@ static unsigned named_bucket(struct weir_str leaf)
 void weir_stat_add_named(struct weir_stats_shard *s, struct weir_str leaf, int64_t by)
 {
     struct shard *shard = WEIR_CONTAINER_OF(s, struct shard, pub);
-    struct named *_Atomic *head = &shard->named[named_bucket(leaf)];
+    struct named_table *t = atomic_load_explicit(&shard->named, memory_order_relaxed);
+    if (t == NULL) {
+        t = zeroed(1, sizeof(*t));
+        atomic_store_explicit(&shard->named, t, memory_order_release);
+    }
+    struct named *_Atomic *head = &t->buckets[named_bucket(leaf)];
     struct named *first = atomic_load_explicit(head, memory_order_relaxed), *n = first;
     while (n != NULL && !weir_str_eq((struct weir_str){n->leaf, n->n}, leaf))
         n = n->next;
     if (n == NULL) {
-        if (shard->named_count == WEIR_STATS_NAMED_MAX) return;
-        shard->named_count++;
+        if (t->count == WEIR_STATS_NAMED_MAX) return;
+        t->count++;
         n = zeroed(1, sizeof(*n) + leaf.n);
         n->n = (uint32_t)leaf.n;
         memcpy(n->leaf, leaf.p, leaf.n);
@@ -303,6 +316,12 @@ void weir_stats_set_text(struct weir_stats_registry *r, struct weir_str name, st
     (void)pthread_mutex_unlock(&r->lock);
 }
 
+/* What other threads read; NULL: nothing named. */
+static struct named_table *named_of(const struct shard *s)
+{
+    return s != NULL ? atomic_load_explicit(&s->named, memory_order_acquire) : NULL;
+}
+
 static void set_reset(struct weir_stats *s)
 {
     if (s->bases == NULL) s->bases = zeroed(s->table->count, sizeof(s->bases[0]));
@@ -310,8 +329,9 @@ static void set_reset(struct weir_stats *s)
         if ((s->table->descs[i].kind & ~WEIR_LATE) == WEIR_COUNTER) s->bases[i] = sum_raw(s, i);
     for (uint32_t w = 0; w <= s->registry->worker_count; w++) {
         struct shard *shard = atomic_load_explicit(&s->shards[w], memory_order_acquire);
-        for (unsigned b = 0; shard != NULL && b < NAMED_BUCKETS; b++)
-            for (struct named *n = atomic_load_explicit(&shard->named[b], memory_order_acquire); n != NULL; n = n->next)
+        struct named_table *t = named_of(shard);
+        for (unsigned b = 0; t != NULL && b < NAMED_BUCKETS; b++)
+            for (struct named *n = atomic_load_explicit(&t->buckets[b], memory_order_acquire); n != NULL; n = n->next)
                 n->base = atomic_load_explicit(&n->value, memory_order_relaxed);
     }
 }
@@ -405,8 +425,9 @@ void weir_stats_visit_named(const struct weir_stats *s, void (*fn)(void *ctx, co
     struct weir_map sums = {0}; /* leaf → struct weir_stat_value */
     for (uint32_t w = 0; w <= s->registry->worker_count; w++) {
         struct shard *shard = atomic_load_explicit(&s->shards[w], memory_order_acquire);
-        for (unsigned b = 0; shard != NULL && b < NAMED_BUCKETS; b++) {
-            for (const struct named *n = atomic_load_explicit(&shard->named[b], memory_order_acquire); n != NULL; n = n->next) {
+        struct named_table *t = named_of(shard);
+        for (unsigned b = 0; t != NULL && b < NAMED_BUCKETS; b++) {
+            for (const struct named *n = atomic_load_explicit(&t->buckets[b], memory_order_acquire); n != NULL; n = n->next) {
                 struct weir_str leaf = {n->leaf, n->n};
                 struct weir_stat_value *sum = weir_map_get(&sums, leaf);
                 if (sum == NULL) {
@@ -458,9 +479,9 @@ bool weir_stats_read_named(const struct weir_stats *s, struct weir_str leaf, str
     bool found = false;
     *out = (struct weir_stat_value){.prefix = s->prefix, .leaf = leaf, .kind = WEIR_COUNTER, .used = true};
     for (uint32_t w = 0; w <= s->registry->worker_count; w++) {
-        const struct shard *shard = atomic_load_explicit(&s->shards[w], memory_order_acquire);
-        if (shard == NULL) continue;
-        const struct named *n = atomic_load_explicit(&shard->named[named_bucket(leaf)], memory_order_acquire);
+        const struct named_table *t = named_of(atomic_load_explicit(&s->shards[w], memory_order_acquire));
+        if (t == NULL) continue;
+        const struct named *n = atomic_load_explicit(&t->buckets[named_bucket(leaf)], memory_order_acquire);
         while (n != NULL && !weir_str_eq((struct weir_str){n->leaf, n->n}, leaf)) n = n->next;
         if (n == NULL) continue;
         found = true;

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -161,6 +162,37 @@ static void test_an_endpoint_that_leaves_gets_nothing_more_and_one_that_stays_ke
     assert_int_equal(stays->rq_total, 5);
 }
 
+/* So many endpoints from a port on. */
+static void assign_many(struct fixture *f, uint32_t first, uint32_t count)
+{
+    char json[8192];
+    size_t n = (size_t)snprintf(json, sizeof(json), "{'cluster_name': 'c', 'endpoints': [{'lb_endpoints': [");
+    for (uint32_t i = 0; i < count; i++)
+        n += (size_t)snprintf(json + n, sizeof(json) - n, "%s{'endpoint': {'address': {'socket_address': {'address': '127.0.0.1', 'port_value': %u}}}}",
+                              i == 0 ? "" : ", ", first + i);
+    (void)snprintf(json + n, sizeof(json) - n, "]}]}");
+    assign(f, json);
+}
+
+static void test_hosts_keep_their_state_while_few_become_many_and_many_few(void **state)
+{
+    struct fixture *f = *state;
+    create(f, EDS);
+    assign_many(f, 1001, 3);
+    struct weir_host *first = f->shared->hosts->at[2].host; /* :1003 */
+    assign_many(f, 1003, 40);
+    assert_ptr_equal(f->shared->hosts->at[0].host, first);
+    struct weir_host *last = f->shared->hosts->at[39].host; /* :1042 */
+    assign_many(f, 1003, 60);
+    assert_ptr_equal(f->shared->hosts->at[0].host, first);
+    assert_ptr_equal(f->shared->hosts->at[39].host, last);
+    assign_many(f, 1042, 1);
+    assert_ptr_equal(f->shared->hosts->at[0].host, last);
+    assign_many(f, 1041, 2);
+    assert_ptr_equal(f->shared->hosts->at[1].host, last);
+    assert_int_equal(control_stat(f, WEIR_CC_membership_total), 2);
+}
+
 static void test_health_by_eds_takes_effect(void **state)
 {
     struct fixture *f = *state;
@@ -291,6 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_an_eds_cluster_is_ready_with_its_first_endpoints),
         T(test_an_endpoint_that_leaves_gets_nothing_more_and_one_that_stays_keeps_its_state),
+        T(test_hosts_keep_their_state_while_few_become_many_and_many_few),
         T(test_health_by_eds_takes_effect),
         T(test_an_endpoint_named_twice_is_one_host),
         T(test_a_removed_assignment_leaves_the_cluster_empty),
