@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static bool text_z(struct weir_str s, char *out, size_t size)
 {
@@ -58,6 +59,31 @@ bool weir_address_from(const struct sockaddr *sa, socklen_t length, struct weir_
     memcpy(&out->any, sa, length);
     out->length = length;
     return true;
+}
+
+void weir_address_keep(struct weir_address_kept *k, const struct weir_address *a)
+{
+    weir_address_kept_deinit(k);
+    k->length = a->length;
+    if (a->length <= sizeof(k->ip)) {
+        memcpy(k->ip, &a->any, a->length);
+        return;
+    }
+    k->path = malloc(sizeof(*k->path));
+    if (k->path == NULL) abort();
+    *k->path = a->un;
+}
+
+void weir_address_kept_get(const struct weir_address_kept *k, struct weir_address *out)
+{
+    *out = (struct weir_address){.length = k->length};
+    memcpy(&out->any, k->path != NULL ? (const void *)k->path : k->ip, k->length);
+}
+
+void weir_address_kept_deinit(struct weir_address_kept *k)
+{
+    free(k->path);
+    *k = (struct weir_address_kept){0};
 }
 
 uint16_t weir_address_port(const struct weir_address *a)

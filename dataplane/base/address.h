@@ -20,6 +20,17 @@ struct weir_address {
         struct sockaddr_un un;
     };
 };
+/* An address as it is kept by what there are many of, such as connections: 40 bytes instead of 116 where it is IP; a path has memory
+ * of its own. Zeroed: none. */
+struct weir_address_kept {
+    socklen_t length;
+    uint8_t ip[sizeof(struct sockaddr_in6)]; /* what fits in */
+    struct sockaddr_un *path;                /* else; owned */
+};
+void weir_address_keep(struct weir_address_kept *k, const struct weir_address *a); /* instead of what it kept */
+void weir_address_kept_get(const struct weir_address_kept *k, struct weir_address *out);
+void weir_address_kept_deinit(struct weir_address_kept *k);
+
 /* Numeric only, no names; port in host order. */
 bool weir_address_parse(struct weir_str ip, uint16_t port, struct weir_address *out);
 bool weir_address_unix(struct weir_str path, struct weir_address *out); /* false: too long */

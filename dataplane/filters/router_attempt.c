@@ -133,7 +133,7 @@ static void note_connection(struct weir_router *r)
     q->upstream_connected_ns = a->connected_ns;
     q->upstream_connection_id = a->connection_id;
     if (t == NULL) return;
-    q->upstream_local = t->local;
+    weir_address_kept_get(&t->local, &q->upstream_local);
     q->upstream_tls = t->tls != NULL ? copy_tls(r->arena, t->tls) : NULL;
 }
 

@@ -30,9 +30,11 @@ struct weir_stream *weir_stream_create(struct weir_http_connection *c, struct we
     struct weir_request *r = &s->request;
     r->arena = arena;
     r->protocol = c->codec->kind == WEIR_CODEC_H2 ? WEIR_HTTP2 : WEIR_HTTP11;
-    r->downstream_direct_remote = &t->remote;
-    r->downstream_remote = t->remote;
-    r->downstream_local = &t->local;
+    weir_address_kept_get(&t->remote, &s->direct_remote);
+    weir_address_kept_get(&t->local, &s->local);
+    r->downstream_direct_remote = &s->direct_remote;
+    r->downstream_remote = s->direct_remote;
+    r->downstream_local = &s->local;
     r->downstream_local_restored = t->local_restored;
     r->tls = t->tls;
     r->connection_id = t->id;

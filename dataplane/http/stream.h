@@ -18,6 +18,7 @@ struct weir_http_connection;
 
 struct weir_stream {
     struct weir_request request;
+    struct weir_address direct_remote, local; /* of the connection */
     struct weir_worker *worker;
     struct weir_arena *arena;
     struct weir_http_connection *connection;

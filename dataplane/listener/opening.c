@@ -85,10 +85,11 @@ void weir_openings_close(struct weir_listener *l)
 static struct weir_listener_chain *choose(struct weir_listener *l, const struct weir_transport *t, const struct weir_address *direct,
                                  const struct found *f)
 {
+    const struct weir_address local = weir_transport_local(t), remote = weir_transport_remote(t);
     struct weir_chain_input in = {
-        .local = &t->local,
-        .direct_remote = direct,
-        .remote = &t->remote,
+        .local = &local,
+        .direct_remote = direct != NULL ? direct : &remote,
+        .remote = &remote,
         .server_name = {f->server_name, f->server_name_length},
         .transport_protocol = f->tls ? WEIR_STR("tls") : WEIR_STR("raw_buffer"),
         .alpn = f->alpn,
@@ -102,7 +103,8 @@ static struct weir_listener_chain *choose(struct weir_listener *l, const struct 
 static struct weir_listener *destination_of(struct weir_listener *l, const struct weir_transport *t, bool handed_over)
 {
     if (handed_over || !l->config->use_original_dst || !t->local_restored) return NULL;
-    struct weir_listener *to = weir_listener_at(l->worker, &t->local);
+    const struct weir_address local = weir_transport_local(t);
+    struct weir_listener *to = weir_listener_at(l->worker, &local);
     return to != l ? to : NULL;
 }
 
@@ -117,7 +119,7 @@ static void go_on(struct weir_listener *l, struct weir_transport *t, const struc
         begin(to, t, direct, start_ns, true);
         return;
     }
-    struct weir_listener_chain *chain = choose(l, t, direct != NULL ? direct : &t->remote, f);
+    struct weir_listener_chain *chain = choose(l, t, direct, f);
     if (chain == NULL) {
         weir_listener_count(l, WEIR_LS_no_filter_chain_match, 1);
         WEIR_LOG(CONNECTION, DEBUG, "[C%llu] closing connection: no matching filter chain found", (unsigned long long)t->id);
@@ -136,23 +138,28 @@ static void opening_done(struct weir_opening *o, const struct found *f)
         weir_raw_unread(o->transport, bytes);
     else if (bytes.block != NULL)
         weir_block_release(bytes.block);
-    go_on(o->listener, o->transport, weir_address_equal(&o->direct, &o->transport->remote, true) ? NULL : &o->direct, f, o->start_ns,
-          o->handed_over);
+    const struct weir_address remote = weir_transport_remote(o->transport);
+    go_on(o->listener, o->transport, weir_address_equal(&o->direct, &remote, true) ? NULL : &o->direct, f, o->start_ns, o->handed_over);
     opening_end(o);
 }
 
 /* filter_disabled goes by the port as it is known at that moment: after the original destination, then after the PROXY header. */
+static bool is_off(const struct weir_port_set *s, const struct weir_transport *t)
+{
+    const struct weir_address local = weir_transport_local(t);
+    return weir_port_set_has(s, &local);
+}
 static bool wants_proxy(const struct weir_listener_config *c, const struct weir_transport *t)
 {
-    return c->proxy_protocol && !weir_port_set_has(&c->proxy_off, &t->local);
+    return c->proxy_protocol && !is_off(&c->proxy_off, t);
 }
 static bool wants_tls(const struct weir_listener_config *c, const struct weir_transport *t)
 {
-    return c->inspect_tls && !weir_port_set_has(&c->tls_off, &t->local);
+    return c->inspect_tls && !is_off(&c->tls_off, t);
 }
 static bool wants_http(const struct weir_listener_config *c, const struct weir_transport *t)
 {
-    return c->inspect_http && !weir_port_set_has(&c->http_off, &t->local);
+    return c->inspect_http && !is_off(&c->http_off, t);
 }
 
 static enum progress peek_proxy(struct weir_opening *o)
@@ -168,9 +175,10 @@ static enum progress peek_proxy(struct weir_opening *o)
     o->bytes.p += used;
     o->bytes.n -= used;
     if (h.remote.length != 0) {
-        o->transport->remote = h.remote;
-        o->transport->local_restored |= !weir_address_equal(&o->transport->local, &h.local, true);
-        o->transport->local = h.local;
+        const struct weir_address local = weir_transport_local(o->transport);
+        o->transport->local_restored |= !weir_address_equal(&local, &h.local, true);
+        weir_address_keep(&o->transport->remote, &h.remote);
+        weir_address_keep(&o->transport->local, &h.local);
     }
     return READY;
 }
@@ -305,7 +313,7 @@ static void begin(struct weir_listener *l, struct weir_transport *t, const struc
     if (o == NULL) abort();
     o->listener = l;
     o->transport = t;
-    o->direct = direct != NULL ? *direct : t->remote;
+    o->direct = direct != NULL ? *direct : weir_transport_remote(t);
     o->start_ns = start_ns;
     o->handed_over = handed_over;
     o->timer.on_due = on_timeout;
@@ -323,7 +331,8 @@ static void refuse_own(struct weir_listener *l, struct weir_transport *t)
     char to[WEIR_ADDRESS_TEXT_MAX];
     weir_listener_count(l, WEIR_LS_downstream_listener_filter_error, 1);
     if (!l->loop_told) {
-        (void)weir_address_print(&t->local, to);
+        const struct weir_address local = weir_transport_local(t);
+        (void)weir_address_print(&local, to);
         WEIR_LOG(CONNECTION, ERROR, "listener %.*s: weir's own connection to %s was redirected back to weir and is closed; the rules must leave "
                                     "weir's user alone (weir redirect --proxy-uid)", WEIR_STR_ARG(l->config->resource.name), to);
     }
@@ -337,10 +346,14 @@ void weir_opening_start(struct weir_listener *l, int fd, const struct weir_addre
     const struct weir_listener_config *c = l->config;
     const struct weir_address *bound = weir_listener_sockets_address(l->sockets);
     struct weir_transport *t = weir_raw_accepted(l->worker, fd, weir_address_is_wildcard(bound) ? &unknown : bound, remote);
-    if (c->original_dst && !weir_port_set_has(&c->original_dst_off, &t->local)) t->local_restored = weir_original_dst(fd, &t->local, bound, c->socket.transparent, &t->local);
-    if (t->local_restored && l->worker->own != NULL && weir_own_has(l->worker->own, remote, &t->local)) {
-        refuse_own(l, t);
-        return;
+    if (c->original_dst && !is_off(&c->original_dst_off, t)) {
+        struct weir_address local = weir_transport_local(t);
+        t->local_restored = weir_original_dst(fd, &local, bound, c->socket.transparent, &local);
+        if (t->local_restored) weir_address_keep(&t->local, &local);
+        if (t->local_restored && l->worker->own != NULL && weir_own_has(l->worker->own, remote, &local)) {
+            refuse_own(l, t);
+            return;
+        }
     }
     begin(l, t, NULL, l->worker->now_ns, false);
 }

@@ -54,7 +54,7 @@ static void note_upstream(struct session *s)
     if (t == NULL) return;
     s->upstream_rx_bytes = t->rx_bytes;
     s->upstream_tx_bytes = t->tx_bytes;
-    s->upstream_local = t->local;
+    s->upstream_local = weir_transport_local(t);
     s->upstream_connection_id = t->id;
 }
 
@@ -67,9 +67,10 @@ static void write_log(struct session *s, struct weir_str local_close_reason)
     r.attempts = s->attempts;
     r.upstream_transport_failure_reason = s->failure;
     r.downstream_local_close_reason = local_close_reason;
-    r.downstream_direct_remote = s->c->direct_remote != NULL ? s->c->direct_remote : &t->remote;
-    r.downstream_remote = t->remote;
-    r.downstream_local = &t->local;
+    r.downstream_remote = weir_transport_remote(t);
+    const struct weir_address remote = r.downstream_remote, local = weir_transport_local(t);
+    r.downstream_direct_remote = s->c->direct_remote != NULL ? s->c->direct_remote : &remote;
+    r.downstream_local = &local;
     r.tls = t->tls;
     r.connection_id = t->id;
     r.requested_server_name = s->c->server_name;
@@ -269,7 +270,8 @@ static const struct weir_tcp_upstream_events upstream_events = {on_upstream_conn
 static void connect_upstream(struct session *s)
 {
     const struct weir_transport *down = s->c->transport;
-    struct weir_lb_context x = {.original_dst = down->local_restored ? &down->local : NULL};
+    const struct weir_address local = weir_transport_local(down);
+    struct weir_lb_context x = {.original_dst = down->local_restored ? &local : NULL};
     switch (weir_tcp_upstream_open(s->cluster, &x, &upstream_events, s, &s->upstream)) {
     case WEIR_TCP_OK:
         s->attempts++;

@@ -65,6 +65,8 @@ static const struct weir_raw *raw_of_const(const struct weir_transport *t)
 static void destroy(struct weir_dead *d)
 {
     struct weir_raw *r = WEIR_CONTAINER_OF(d, struct weir_raw, dead);
+    weir_address_kept_deinit(&r->t.local);
+    weir_address_kept_deinit(&r->t.remote);
     free(r->failure_text);
     free(r);
 }
@@ -371,10 +373,10 @@ static void set_failure(struct weir_raw *r, const char *what, int error)
 
 static void learn_local(struct weir_raw *r, int fd)
 {
-    struct weir_address *a = &r->t.local;
-    a->length = sizeof(a->un);
-    if (getsockname(fd, &a->any, &a->length) != 0) a->length = 0;
-    if (a->length > sizeof(a->un)) a->length = sizeof(a->un);
+    struct weir_address a = {.length = sizeof(a.un)};
+    if (getsockname(fd, &a.any, &a.length) != 0) a.length = 0;
+    if (a.length > sizeof(a.un)) a.length = sizeof(a.un);
+    weir_address_keep(&r->t.local, &a);
 }
 
 static void connected(struct weir_raw *r)
@@ -538,7 +540,7 @@ static struct weir_raw *raw_new(struct weir_worker *w, const struct weir_address
     r->t.ops = &raw_ops;
     r->t.worker = w;
     r->t.id = weir_worker_next_connection_id(w);
-    r->t.remote = *remote;
+    weir_address_keep(&r->t.remote, remote);
     r->read_bytes = WEIR_BLOCK_BYTES;
     r->flush.run = flush;
     r->deliver.run = deliver;
@@ -558,7 +560,7 @@ struct weir_transport *weir_raw_accepted(struct weir_worker *w, int fd, const st
     struct weir_raw *r = raw_new(w, remote);
     take_socket(r, fd);
     if (local->length != 0)
-        r->t.local = *local;
+        weir_address_keep(&r->t.local, local);
     else
         learn_local(r, fd);
     return &r->t;

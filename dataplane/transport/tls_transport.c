@@ -81,6 +81,14 @@ BIO_METHOD *weir_tls_bio_method(void)
     return m;
 }
 
+/* The socket's, as far as they are known by now. */
+static void keep_addresses(struct weir_tls *t)
+{
+    const struct weir_address local = weir_transport_local(t->raw), remote = weir_transport_remote(t->raw);
+    weir_address_keep(&t->t.local, &local);
+    weir_address_keep(&t->t.remote, &remote);
+}
+
 static void destroy(struct weir_dead *d)
 {
     struct weir_tls *t = WEIR_CONTAINER_OF(d, struct weir_tls, dead);
@@ -94,6 +102,8 @@ static void destroy(struct weir_dead *d)
     weir_arena_deinit(&t->arena);
     free((void *)(uintptr_t)t->session.sni.p);
     free((void *)(uintptr_t)t->session.san.p);
+    weir_address_kept_deinit(&t->t.local);
+    weir_address_kept_deinit(&t->t.remote);
     free(t->failure);
     free(t);
 }
@@ -180,7 +190,7 @@ static void handshake_done(struct weir_tls *t)
         const char *nist = EC_curve_nid2nist(group);
         count_named(t, "curves", nist != NULL ? nist : OBJ_nid2sn(group));
     }
-    t->t.local = t->raw->local;
+    keep_addresses(t);
     if (t->plain.bytes != 0 || t->fin_wanted || t->flushed_wanted) flush_later(t);
     if (t->t.events->on_connected != NULL) t->t.events->on_connected(t->t.owner);
     if (!t->closed && !t->reading) weir_transport_read(t->raw, false);
@@ -290,7 +300,7 @@ static void run_pump(struct weir_deferred *d)
 static void on_raw_connected(void *owner)
 {
     struct weir_tls *t = owner;
-    t->t.local = t->raw->local;
+    keep_addresses(t);
     weir_transport_read(t->raw, true);
     pump(t);
 }
@@ -517,9 +527,8 @@ static struct weir_tls *tls_new(struct weir_worker *w, const struct weir_tls_con
 static void take_raw(struct weir_tls *t, struct weir_transport *raw)
 {
     t->raw = raw;
-    t->t.local = raw->local;
+    keep_addresses(t);
     t->t.local_restored = raw->local_restored;
-    t->t.remote = raw->remote;
     t->t.id = raw->id;
 }
 

@@ -43,7 +43,7 @@ struct weir_transport {
     const struct weir_transport_events *events;
     void *owner;
     struct weir_worker *worker;
-    struct weir_address local, remote;
+    struct weir_address_kept local, remote; /* weir_transport_local(), weir_transport_remote() */
     bool local_restored;             /* `local` is where the client wanted to go (original destination, PROXY header), not the socket's */
     const struct weir_tls_info *tls; /* filled once connected; NULL: cleartext */
     struct weir_str failure_reason;  /* %UPSTREAM_TRANSPORT_FAILURE_REASON%; empty when there is none */
@@ -53,6 +53,19 @@ struct weir_transport {
     bool above_high;
 };
 
+/* Where it is connected from and to; length 0: not known (yet). */
+static inline struct weir_address weir_transport_local(const struct weir_transport *t)
+{
+    struct weir_address a;
+    weir_address_kept_get(&t->local, &a);
+    return a;
+}
+static inline struct weir_address weir_transport_remote(const struct weir_transport *t)
+{
+    struct weir_address a;
+    weir_address_kept_get(&t->remote, &a);
+    return a;
+}
 /* Hands the transport to (another) owner. Bytes that came before are delivered to the new one. */
 void weir_transport_attach(struct weir_transport *t, const struct weir_transport_events *events, void *owner);
 /* Reading starts switched off. Off: at most one block more arrives, the kernel's window then fills: back-pressure. EOF and

@@ -59,6 +59,6 @@ def test_a_connection_at_rest_takes_little(start_weir, make_upstream):
     before = private_bytes(weir)
     clients += [connect() for _ in range(count)]
     wait_until(lambda: weir.stat("http.ingress.downstream_rq_active") == 0, "rest")
-    assert (private_bytes(weir) - before) / count < 1500
+    assert (private_bytes(weir) - before) / count < 1350
     for client in clients:
         client.close()

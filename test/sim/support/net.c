@@ -402,7 +402,8 @@ static void connect_arrives(struct sim *s, void *ctx)
 {
     struct link *l = ctx;
     struct end *e = l->ends[0];
-    struct sim_listener *to = e != NULL ? find_listener(s, &e->t.remote) : NULL;
+    const struct weir_address at = e != NULL ? weir_transport_remote(&e->t) : (struct weir_address){0};
+    struct sim_listener *to = e != NULL ? find_listener(s, &at) : NULL;
     if (e == NULL || (to != NULL && to->mode == SIM_BLACK_HOLE)) {
         link_release(l);
         return;
@@ -417,7 +418,7 @@ static void connect_arrives(struct sim *s, void *ctx)
     server->link = l; /* the reference that the event had */
     server->side = 1;
     l->ends[1] = server;
-    server->t.local = e->t.remote;
+    server->t.local = e->t.remote; /* IP: copied whole */
     server->t.remote = e->t.local;
     e->connecting = false;
     weir_timer_stop(&e->t.worker->timers, &e->timer);
@@ -433,8 +434,9 @@ void sim_net_tell_ends(const struct sim *s)
     for (const struct weir_list *at = s->ends.next; at != &s->ends; at = at->next) {
         const struct end *e = WEIR_CONTAINER_OF(at, const struct end, node);
         char local[WEIR_ADDRESS_TEXT_MAX], remote[WEIR_ADDRESS_TEXT_MAX];
-        (void)weir_address_print(&e->t.local, local);
-        (void)weir_address_print(&e->t.remote, remote);
+        const struct weir_address from = weir_transport_local(&e->t), to = weir_transport_remote(&e->t);
+        (void)weir_address_print(&from, local);
+        (void)weir_address_print(&to, remote);
         (void)fprintf(stderr, "transport %llu of worker %u is left, %s to %s:%s%s%s%s%s, %zu to read, %zu to write\n", (unsigned long long)e->t.id,
                       e->t.worker->index, local, remote, e->connecting ? " connecting" : "", e->reading ? " reading" : "", e->eof ? " eof" : "",
                       e->detached ? " finishing" : "", e->closed ? " closed" : "", e->in.bytes, e->out.bytes);
@@ -447,8 +449,9 @@ struct weir_transport *sim_net_connect(struct weir_worker *w, const struct weir_
     struct sim *s = sim_of(w);
     struct end *e = end_new(s, w);
     weir_transport_attach(&e->t, events, owner);
-    e->t.remote = *o->remote;
-    e->t.local = o->local != NULL && o->local->length != 0 ? *o->local : sim_address(200, (uint16_t)(20000 + e->t.id % 40000));
+    const struct weir_address local = o->local != NULL && o->local->length != 0 ? *o->local : sim_address(200, (uint16_t)(20000 + e->t.id % 40000));
+    weir_address_keep(&e->t.remote, o->remote);
+    weir_address_keep(&e->t.local, &local);
     e->connecting = true;
     e->link = calloc(1, sizeof(*e->link));
     assert(e->link != NULL);

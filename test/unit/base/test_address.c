@@ -46,6 +46,26 @@ static void test_addresses_print_as_they_are_written(void **state)
     assert_prints(&a, "");
 }
 
+static void test_a_kept_address_is_the_same_again(void **state)
+{
+    (void)state;
+    struct weir_address all[5] = {ip("192.0.2.7", 80), ip("2001:db8::1", 65535)}, got;
+    assert_true(weir_address_unix(S("/run/a/path/that/is/longer/than/an/address.sock"), &all[2]));
+    assert_true(weir_address_unix(S("@x"), &all[3]));
+    struct weir_address_kept k = {0};
+    weir_address_kept_get(&k, &got);
+    assert_int_equal(got.length, 0);
+    for (int i = 0; i < 20; i++) { /* each takes the place of another kind */
+        const struct weir_address *a = &all[(i * 3) % 5];
+        weir_address_keep(&k, a);
+        weir_address_kept_get(&k, &got);
+        assert_int_equal(got.length, a->length);
+        assert_memory_equal(&got, a, sizeof(got));
+    }
+    weir_address_kept_deinit(&k);
+    assert_true(sizeof(k) <= 40);
+}
+
 static void test_names_and_rubbish_are_no_addresses(void **state)
 {
     (void)state;
@@ -124,6 +144,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses_print_as_they_are_written),
+        cmocka_unit_test(test_a_kept_address_is_the_same_again),
         cmocka_unit_test(test_names_and_rubbish_are_no_addresses),
         cmocka_unit_test(test_kinds_of_addresses),
         cmocka_unit_test(test_equality_with_and_without_port),

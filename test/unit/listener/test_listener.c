@@ -350,7 +350,8 @@ static void test_listener_proxy_header_names_the_client(void **state)
     assert_int_equal(send(fd, "PROXY TCP4 192.0.2.9 10.0.0.1 7 80\r\nhi", 38, 0), 38);
     TURN_UNTIL(w, paused != NULL);
     char text[WEIR_ADDRESS_TEXT_MAX];
-    (void)weir_address_print(&paused->transport->remote, text);
+    const struct weir_address remote = weir_transport_remote(paused->transport);
+    (void)weir_address_print(&remote, text);
     assert_string_equal(text, "192.0.2.9:7");
     assert_true(weir_address_is_loopback(paused->direct_remote));
     weir_connection_resume(paused);

@@ -427,8 +427,11 @@ void rig_connect(struct rig *r)
     if (r->hcm->filters.count == 0 || !r->filters[r->hcm->filters.count - 1].table->terminal) rig_add_filter(r, &terminal_filter, r);
     r->reading = r->fin = r->finished = r->closed = r->reset = false;
     r->transport = (struct weir_transport){.ops = &transport_ops, .worker = r->w, .id = weir_worker_next_connection_id(r->w)};
-    assert_true(weir_address_parse(WEIR_STR("127.0.0.1"), 8080, &r->transport.local));
-    assert_true(weir_address_parse(WEIR_STR("127.0.0.1"), 40000, &r->transport.remote));
+    struct weir_address at;
+    assert_true(weir_address_parse(WEIR_STR("127.0.0.1"), 8080, &at));
+    weir_address_keep(&r->transport.local, &at);
+    assert_true(weir_address_parse(WEIR_STR("127.0.0.1"), 40000, &at));
+    weir_address_keep(&r->transport.remote, &at);
     if (r->tls.alpn.n > 0) r->transport.tls = &r->tls;
     r->base = calloc(1, sizeof(*r->base));
     *r->base = (struct weir_connection){

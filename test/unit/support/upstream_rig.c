@@ -95,8 +95,9 @@ static struct weir_transport *op_connect(struct weir_worker *w, const struct wei
     if (o->alpn.n > 0) memcpy(p->alpn_text, o->alpn.p, o->alpn.n);
     p->sni = (struct weir_str){p->sni_text, o->sni.n};
     p->alpn = (struct weir_str){p->alpn_text, o->alpn.n};
-    p->t = (struct weir_transport){.ops = &transport_ops, .events = events, .owner = owner, .worker = w, .remote = *o->remote,
+    p->t = (struct weir_transport){.ops = &transport_ops, .events = events, .owner = owner, .worker = w,
                                    .id = weir_worker_next_connection_id(w)};
+    weir_address_keep(&p->t.remote, o->remote);
     r->peers[r->peer_count++] = p;
     return &p->t;
 }
