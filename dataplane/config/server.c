@@ -86,6 +86,8 @@ static void go_live(struct weir_server *s)
     weir_server_stats_live(s);
     WEIR_LOG(MAIN, INFO, "all dependencies initialized. starting workers");
     WEIR_LOG(MAIN, INFO, "starting main dispatch loop");
+    if (weir_server_lacks_listeners(s))
+        WEIR_LOG(MAIN, WARNING, "waits: a listener; LDS has none for node '%.*s' of cluster '%.*s'", WEIR_STR_ARG(s->b.self.id), WEIR_STR_ARG(s->b.self.cluster));
 }
 
 void weir_server_advance(struct weir_server *s)

@@ -139,6 +139,8 @@ enum weir_err weir_server_admin_start(struct weir_server *s, struct weir_error *
 void weir_server_admin_stop(struct weir_server *s);
 /* What /ready says: HTTP status, state and, where it is not LIVE, what is waited for and why it does not come. */
 uint32_t weir_server_readiness(struct weir_server *s, struct weir_out *out);
+/* LDS has answered, with nothing: LIVE as admin's /ready has it, but a pod that no request can pass. */
+bool weir_server_lacks_listeners(const struct weir_server *s);
 /* server_overload.c: nothing where the container has no memory limit. */
 void weir_server_overload_start(struct weir_server *s);
 void weir_server_overload_stop(struct weir_server *s);

@@ -52,11 +52,26 @@ static void live(void *ctx, const struct weir_admin_request *r, struct weir_admi
     if (reply->status == 200) weir_out_printf(&reply->body, "LIVE\n");
 }
 
+bool weir_server_lacks_listeners(const struct weir_server *s)
+{
+    return s->state == WEIR_LIVE && s->b.lds.kind != WEIR_FROM_NOWHERE && weir_publisher_count(s->publisher, WEIR_LISTENERS) == 0;
+}
+
+/* A node that the control plane does not know looks like this, so the answer says which one asked. */
+static bool serves_nothing(struct weir_server *s, struct weir_admin_reply *reply)
+{
+    if (!weir_server_lacks_listeners(s)) return false;
+    reply->status = 503;
+    weir_out_printf(&reply->body, "LIVE\nwaits: a listener; LDS has none for node '%.*s' of cluster '%.*s'\n", WEIR_STR_ARG(s->b.self.id), WEIR_STR_ARG(s->b.self.cluster));
+    return true;
+}
+
 /* Done once everything has come up: what comes later, a drain too, is no start. */
 static void startup(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
 {
     struct weir_server *s = ctx;
     (void)r;
+    if (serves_nothing(s, reply)) return;
     if (s->stage == WEIR_STAGE_LIVE) weir_out_printf(&reply->body, "STARTED\n");
     else reply->status = weir_server_readiness(s, &reply->body);
 }
@@ -64,7 +79,7 @@ static void startup(void *ctx, const struct weir_admin_request *r, struct weir_a
 static void ready(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
 {
     (void)r;
-    reply->status = weir_server_readiness(ctx, &reply->body);
+    if (!serves_nothing(ctx, reply)) reply->status = weir_server_readiness(ctx, &reply->body);
 }
 
 static void prometheus(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
@@ -76,7 +91,7 @@ static void prometheus(void *ctx, const struct weir_admin_request *r, struct wei
 
 static const struct weir_admin_page pages[] = {
     {"/live", "200 while every worker answers", false, live},
-    {"/ready", "200 while LIVE, otherwise 503 and what is waited for", false, ready},
+    {"/ready", "200 while LIVE with a listener, otherwise 503 and what is waited for", false, ready},
     {"/startup", "200 once the first configuration serves", false, startup},
     {"/stats/prometheus", "server stats in prometheus format", false, prometheus},
 };

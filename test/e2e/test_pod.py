@@ -137,6 +137,24 @@ def test_a_broken_file_is_told_by_ready_until_it_is_mended(probed, tmp_path):
     assert http1.get(served).body == b"mended"
 
 
+def test_a_node_that_is_given_no_listener_is_not_ready(probed, tmp_path):
+    lds = tmp_path / "lds.yaml"
+    lds.write_text("resources: []\n")
+    boot = {**config.bootstrap(), "node": {"id": "pod-1", "cluster": "misspelt"}}
+    boot["dynamic_resources"] = {"lds_config": {"path_config_source": {"path": str(lds)}}}
+    weir, port = probed(boot)
+    weir.wait_log("LDS has none for node 'pod-1' of cluster 'misspelt'")
+    for path in ("/ready", "/startup"):
+        assert probe(port, path) == (503, "LIVE\nwaits: a listener; LDS has none for node 'pod-1' of cluster 'misspelt'\n")
+    assert probe(port, "/live")[0] == 200
+    fresh = tmp_path / "fresh"
+    fresh.write_text(json.dumps({"resources": [{"@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+                                                **config.listener(free_port(), saying("x"))}]}))
+    fresh.replace(lds)
+    wait_until(lambda: probe(port, "/ready") == (200, "LIVE\n"), "readiness")
+    assert probe(port, "/startup") == (200, "STARTED\n")
+
+
 def test_a_bad_probe_address_is_refused(tmp_path):
     path = tmp_path / "bootstrap.yaml"
     path.write_text("{}\n")
