@@ -2,7 +2,8 @@
 
     app.py serve [--host 127.0.0.1] [--http 8080] [--grpc 8081] [--websocket 8082]
     app.py get URL [--header 'name: value'] [--count N]     one line each: status, body
-    app.py load URL --rate N --seconds N                    sends at this rate, prints counts by status as JSON
+    app.py load URL --rate N --seconds N [--until-eof]      sends at this rate, prints counts by status as JSON, and the latency;
+                                                            with --until-eof ends as soon as its input does
     app.py grpc HOST:PORT TEXT | websocket URL TEXT         sends the text, prints the echo
 
 GET / answers with the version (environment VERSION) and the host's name; /slow?ms=N after a while; /fail with 500; /echo with the body.
@@ -29,6 +30,7 @@ VERSION = os.environ.get("VERSION", "v1")
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body leave in one segment: the second would wait for the first one's acknowledgement
 
     def do_GET(self):
         url = urllib.parse.urlsplit(self.path)
@@ -133,14 +135,22 @@ def get(args):
 def load(args):
     """Keep-alive connections, as real clients have; a connection that weir ends in order (Connection: close) is no failure."""
     url = urllib.parse.urlsplit(args.url)
-    counts, lock, end = collections.Counter(), threading.Lock(), time.monotonic() + args.seconds
-    threads = 8
+    counts, took, lock, end = collections.Counter(), [], threading.Lock(), time.monotonic() + args.seconds
+    threads, ended = 8, threading.Event()
+
+    def wait_for_eof():
+        while os.read(0, 4096):
+            pass
+        ended.set()
+
+    if args.until_eof:
+        threading.Thread(target=wait_for_eof, daemon=True).start()
 
     def run(number):
         connection, due = None, time.monotonic() + number / args.rate
-        while due < end:
-            time.sleep(max(0, due - time.monotonic()))
+        while due < end and not ended.wait(max(0, due - time.monotonic())):
             due += threads / args.rate
+            begun = time.monotonic()
             try:
                 connection = connection or connect(url)
                 status, body = ask(connection, url, {})
@@ -150,6 +160,7 @@ def load(args):
                 connection = None
             with lock:
                 counts[key] += 1
+                took.append((time.monotonic() - begun) * 1000)
             if connection is not None and connection.sock is None:
                 connection = None
 
@@ -159,6 +170,8 @@ def load(args):
     for each in running:
         each.join()
     print(json.dumps(counts))
+    took.sort()
+    print(json.dumps({f"p{each}_ms": round(took[min(len(took) - 1, len(took) * each // 100)], 3) for each in (50, 90, 99) if took}))
 
 
 def say_grpc(args):
@@ -198,6 +211,7 @@ def main():
     one.add_argument("url")
     one.add_argument("--rate", type=float, required=True)
     one.add_argument("--seconds", type=float, required=True)
+    one.add_argument("--until-eof", action="store_true")
     one = commands.add_parser("grpc")
     one.set_defaults(run=say_grpc)
     one.add_argument("target")
