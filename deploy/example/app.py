@@ -13,6 +13,7 @@ On SIGTERM the server finishes what it has begun. /exit ends it with status 0, a
 import argparse
 import asyncio
 import collections
+import contextlib
 import http.client
 import http.server
 import json
@@ -30,9 +31,13 @@ VERSION = os.environ.get("VERSION", "v1")
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body leave in one segment: the second would wait for the first one's acknowledgement
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait for the first one's acknowledgement
 
     def do_GET(self):
+        with self.server.one_request():
+            self.answer()
+
+    def answer(self):
         url = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qs(url.query)
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -45,6 +50,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(500 if url.path == "/fail" or os.path.exists("/tmp/fail") else 200)
         self.send_header("content-length", str(len(body)))
         self.send_header("x-version", VERSION)
+        if self.server.ending:
+            self.send_header("connection", "close")
         self.end_headers()
         self.wfile.write(body)
         if url.path == "/exit":
@@ -57,12 +64,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = False
+    daemon_threads = True
     request_queue_size = 128
+    ending = False
 
     def __init__(self, host, port):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.active, self.changed = 0, threading.Condition()
         super().__init__((host, port), Handler)
+
+    @contextlib.contextmanager
+    def one_request(self):
+        with self.changed:
+            self.active += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.active -= 1
+                self.changed.notify_all()
+
+    def end(self):
+        """The port refuses, requests are answered; idle connections keep nobody."""
+        self.ending = True
+        self.shutdown()
+        self.server_close()
+        with self.changed:
+            self.changed.wait_for(lambda: self.active == 0, timeout=20)
 
 
 def grpc_server(host, port):
@@ -108,7 +136,7 @@ def serve(args):
         await websocket_server(args.host, args.websocket, end)
 
     asyncio.run(until_terminated())
-    http_server.shutdown()
+    http_server.end()
     grpc_one.stop(5).wait()
 
 
