@@ -124,7 +124,6 @@ async def websocket_server(host, port, end):
 
 def serve(args):
     http_server = Server(args.host, args.http)
-    threading.Thread(target=http_server.serve_forever, daemon=True).start()
     grpc_one = grpc_server(args.host, args.grpc)
 
     async def until_terminated():
@@ -132,6 +131,7 @@ def serve(args):
         end = loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, lambda: end.done() or end.set_result(None))
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
         print(f"{VERSION} serves http {args.http}, grpc {args.grpc}, websocket {args.websocket}", flush=True)
         await websocket_server(args.host, args.websocket, end)
 
