@@ -73,15 +73,20 @@ struct weir_str weir_file_source_path(const struct weir_file_source *f)
     return weir_str_of(f->path);
 }
 
+bool weir_file_source_changed(struct weir_file_source *f)
+{
+    char events[4096];
+    bool any = false;
+    while (f->inotify >= 0 && read(f->inotify, events, sizeof(events)) > 0) any = true;
+    return any;
+}
+
 static void on_events(void *ctx, bool readable, bool writable)
 {
     struct weir_file_source *f = ctx;
-    char events[4096];
     (void)readable;
     (void)writable;
-    bool any = false;
-    while (read(f->inotify, events, sizeof(events)) > 0) any = true;
-    if (any) f->on_change(f->ctx);
+    if (weir_file_source_changed(f)) f->on_change(f->ctx);
 }
 
 /* The directory that is watched: the one named, else the file's own. */

@@ -20,6 +20,8 @@ enum weir_file_state {
     WEIR_FILE_BROKEN,  /* it cannot be read or is no list of resources: the error names file, line and column */
 };
 enum weir_file_state weir_file_source_read(struct weir_file_source *f, struct weir_compile_job **out, struct weir_error *e);
+/* Whether the file may have changed since this was asked last, or on_change was called; that call then does not come. */
+bool weir_file_source_changed(struct weir_file_source *f);
 /* What was read last has not been used: the next read gives it again. */
 void weir_file_source_forget(struct weir_file_source *f);
 struct weir_str weir_file_source_path(const struct weir_file_source *f);

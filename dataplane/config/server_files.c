@@ -63,6 +63,7 @@ static void job_done(struct weir_compile_job *job)
     if (!again) {
         weir_server_stats_update(s, job, refused == NULL, changed > 0);
         weir_server_refusals_tell(job, path);
+        if (refused != NULL) weir_file_source_forget(source_of(s, job->type)); /* the other file's next change may be what it lacks */
         if (refused == NULL) weir_event_print(WEIR_EVENT_CONFIG_APPLIED, path, weir_arena_printf(&job->arena, "%zu of %zu resources changed", changed, job->count));
     }
     weir_compile_job_destroy(job);
@@ -134,20 +135,37 @@ static bool read_one(struct weir_server *s, enum weir_resource_type type, struct
     return true;
 }
 
+static void put_back(struct weir_server *s, struct weir_compile_job *clusters, struct weir_compile_job *listeners)
+{
+    if (clusters != NULL) weir_file_source_forget(s->files.cds);
+    if (listeners != NULL) weir_file_source_forget(s->files.lds);
+    weir_compile_job_destroy(clusters);
+    weir_compile_job_destroy(listeners);
+}
+
+static bool changed(struct weir_server *s)
+{
+    bool cds = s->files.cds != NULL && weir_file_source_changed(s->files.cds);
+    bool lds = s->files.lds != NULL && weir_file_source_changed(s->files.lds);
+    return cds || lds;
+}
+
+/* Both files of one state: what was swapped in between the two reads would pair the old one with the new. */
+#define READS_MAX 20
+
 static void refresh(void *ctx)
 {
     struct weir_server *s = ctx;
     struct weir_compile_job *clusters, *listeners;
     s->files.again = s->files.stage != WEIR_FILES_REST;
     if (s->files.again) return;
-    bool good = read_one(s, WEIR_CLUSTERS, &clusters);
-    good &= read_one(s, WEIR_LISTENERS, &listeners);
-    if (!good) {
-        if (clusters != NULL) weir_file_source_forget(s->files.cds);
-        if (listeners != NULL) weir_file_source_forget(s->files.lds);
-        weir_compile_job_destroy(clusters);
-        weir_compile_job_destroy(listeners);
-        return;
+    for (int reads = 1;; reads++) {
+        bool good = read_one(s, WEIR_CLUSTERS, &clusters);
+        good &= read_one(s, WEIR_LISTENERS, &listeners);
+        bool torn = changed(s) && reads < READS_MAX;
+        if (good && !torn) break;
+        put_back(s, clusters, listeners);
+        if (!torn) return;
     }
     s->files.listeners = listeners;
     if (clusters != NULL) {

@@ -106,7 +106,7 @@ def pair(start_weir, make_upstream, tmp_path):
         "admin": {"address": config.address(0)},
         "dynamic_resources": {"cds_config": {"path_config_source": {"path": str(folder / "cds.json")}},
                               "lds_config": {"path_config_source": {"path": str(folder / "lds.json")}}}})
-    weir.port, weir.swap = port, swap
+    weir.port, weir.swap, weir.folder = port, swap, folder
     return weir
 
 
@@ -166,3 +166,13 @@ def test_what_becomes_of_a_file_is_told_on_stdout(pair):
     assert event["message"].startswith("c2: lb_policy")
     pair.swap(3)
     pair.wait_log(r'^\{"event":"ConfigApplied".*lds.json"')
+
+
+def test_a_listener_that_lacked_its_cluster_is_taken_once_that_comes(pair):
+    before = (pair.folder / "cds.json").read_text()
+    pair.swap(1, clusters=before)
+    pair.wait_log("unknown cluster 'c1'")
+    assert http1.get(pair.port).body == b"up"
+    pair.swap(2, clusters=before.replace('"c0"', '"c1"'), listeners=(pair.folder / "lds.json").read_text())
+    wait_until(lambda: clusters_of(pair) == {"c1"}, "the missing cluster")
+    wait_until(lambda: http1.get(pair.port).status == 200, "the listener that waited for it")
