@@ -2,9 +2,9 @@
 
 #include <grpc/grpc_security.h>
 #include <grpc/support/string_util.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
+#include "dataplane/base/sanitize.h"
 #include "dataplane/limits.h"
 
 #define RECONNECT_MIN_MS 200
@@ -17,8 +17,6 @@ struct name_check {
     grpc_tls_certificate_verifier_external verifier;
     const struct weir_san_match *sans;
     uint32_t san_count;
-    /* gRPC's own locks order making, calls and end, but hide it from the thread sanitizer: each step says so once more. */
-    _Atomic unsigned steps;
 };
 
 static bool any_matches(const struct weir_san_match *m, enum weir_san_type type, char *const *names, size_t count)
@@ -33,10 +31,10 @@ static int names_verify(void *ctx, grpc_tls_custom_verification_check_request *r
                         grpc_tls_on_custom_verification_check_done_cb callback, void *callback_arg, grpc_status_code *status,
                         char **details)
 {
-    struct name_check *check = ctx;
+    const struct name_check *check = ctx;
     (void)callback;
     (void)callback_arg;
-    atomic_fetch_add(&check->steps, 1);
+    WEIR_TSAN_ACQUIRE(check);
     for (uint32_t i = 0; i < check->san_count; i++) {
         const struct weir_san_match *m = &check->sans[i];
         if (any_matches(m, WEIR_SAN_DNS, request->peer_info.san_names.dns_names, request->peer_info.san_names.dns_names_size) ||
@@ -44,11 +42,11 @@ static int names_verify(void *ctx, grpc_tls_custom_verification_check_request *r
             any_matches(m, WEIR_SAN_EMAIL, request->peer_info.san_names.email_names, request->peer_info.san_names.email_names_size) ||
             any_matches(m, WEIR_SAN_IP, request->peer_info.san_names.ip_names, request->peer_info.san_names.ip_names_size)) {
             *status = GRPC_STATUS_OK;
-            atomic_fetch_add(&check->steps, 1);
+            WEIR_TSAN_RELEASE(check);
             return 1;
         }
     }
-    atomic_fetch_add(&check->steps, 1);
+    WEIR_TSAN_RELEASE(check);
     *status = GRPC_STATUS_UNAUTHENTICATED;
     *details = gpr_strdup("no name of the server's certificate is among match_typed_subject_alt_names");
     return 1;
@@ -62,9 +60,8 @@ static void names_cancel(void *ctx, grpc_tls_custom_verification_check_request *
 
 static void names_destruct(void *ctx)
 {
-    struct name_check *check = ctx;
-    atomic_fetch_add(&check->steps, 1);
-    free(check);
+    WEIR_TSAN_ACQUIRE(ctx);
+    free(ctx);
 }
 
 static grpc_tls_certificate_verifier *verifier_create(const struct weir_ads_config *c)
@@ -75,7 +72,7 @@ static grpc_tls_certificate_verifier *verifier_create(const struct weir_ads_conf
     check->verifier = (grpc_tls_certificate_verifier_external){check, names_verify, names_cancel, names_destruct};
     check->sans = c->sans;
     check->san_count = c->san_count;
-    atomic_fetch_add(&check->steps, 1);
+    WEIR_TSAN_RELEASE(check);
     return grpc_tls_certificate_verifier_external_create(&check->verifier);
 }
 

@@ -138,6 +138,7 @@ static void call_on_closed(void *ctx, enum weir_reset reason, struct weir_str de
     sim_note(c->client->traffic->sim, "over", c->exchange->id, reason);
     call_gone(c);
     c->exchange->vanished |= c->peer->vanished;
+    c->exchange->vanishes_at_end = c->client->traffic->vanishes;
     if (may_send_again(c, reason)) {
         c->sender.sent = c->sender.sent_pieces = 0;
         c->peer = NULL;
@@ -211,6 +212,7 @@ static void on_client_fault(struct sim *s, void *ctx)
     }
     c->exchange->reset = true;
     if (c->exchange->plan.client_fault == CLIENT_VANISHES) {
+        c->client->traffic->vanishes++;
         http_peer_break(c->peer, weir_random_below(&c->client->traffic->sim->random, 2) == 0); /* on_closed comes from it */
         return;
     }

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 /* Of the environment: WEIR_SIM_SEED=N runs that one alone, in the scenario WEIR_SIM_ONLY=NAME where given; WEIR_SIM_SEEDS=N runs N
- * times as many; WEIR_SIM_FRESH=N so many new ones. */
+ * times as many; WEIR_SIM_FRESH=N so many new ones. Where CI=true there are no new
+ * ones by themselves: what judges a change is the same every time. */
 void run_seeds(const char *scenario, uint64_t fixed, uint64_t fresh, void (*run)(uint64_t seed));
 
 /* As teardown of the test that calls run_seeds(): tells which run did not come to its end. */

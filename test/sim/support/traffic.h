@@ -27,6 +27,7 @@ struct exchange {
     bool started, done, head, ended, wrong, foreign, trailers, reset;
     bool refused;  /* the proxy that ends took no connection for it */
     bool vanished; /* its client broke the connection, for this or another exchange */
+    uint32_t vanishes_at_end; /* traffic->vanishes when the client had both directions behind it */
     uint64_t start_ns, end_ns, breaks_at_start;
     uint64_t active_ns, silent_ns; /* last piece sent; since when one side is silent by plan */
     bool after_break; /* a connection broke so shortly before that the proxy may not have heard of it */
@@ -40,6 +41,7 @@ struct traffic {
     struct traffic_absence {
         uint64_t from_ns, to_ns;
     } absences[TRAFFIC_ABSENCES_MAX]; /* of the clusters that fade */
+    uint32_t vanishes; /* connections that clients broke */
     uint32_t absence_count;
     uint64_t closing_ns;  /* when the proxy was told to end; 0: not */
     uint64_t deadline_ns; /* when it ends what is left */

@@ -206,6 +206,8 @@ static void request_ended(struct serve *v)
     x->request_seen_whole = true;
     /* A tunnel's end may be that of its client. */
     bool cut = x->plan.tunnel != TUNNEL_NONE && (x->plan.client_fault != CLIENT_FINE || x->vanished || deadline_over(x->traffic));
+    /* It had said all and heard all, and what it said was on its way through the proxy when another exchange broke the connection. */
+    cut |= x->plan.tunnel != TUNNEL_NONE && x->client_h2 && x->done && x->traffic->vanishes != x->vanishes_at_end;
     if (cut ? v->received > x->plan.request_bytes : v->received != x->plan.request_bytes) x->request_wrong = true;
     answer_later(v);
 }
