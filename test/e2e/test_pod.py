@@ -56,6 +56,8 @@ def refuses(port):
         return False
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        return False  # closed between the kernel's handshake and accept: ask again
 
 
 # --- $(NAME) ---
