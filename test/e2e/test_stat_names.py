@@ -19,7 +19,7 @@ if not process.binary("weir").exists() or not process.binary("weir-control-plane
     pytest.skip("weir is not built", allow_module_level=True)
 
 MISSING = {
-    r"cluster\.control\.(http2|internal)\.|cluster\.control\.upstream_rq_2": "the ADS stream is gRPC core's, not a request of an upstream",
+    r"cluster\.control\.(http2|internal)\.|cluster\.control\.upstream_rq_[25]": "the ADS stream is gRPC core's, not a request of an upstream",
     r"(^|\.)(main_thread|worker_0|workers)\.watchdog_": "there is no watchdog",
     r"^(overload|envoy\.overload_actions)\.": "there is no overload manager",
     r"^http\.async-client\.": "there is no HTTP client inside that goes through a router",
@@ -37,6 +37,7 @@ MISSING = {
 }
 EXTRA = {
     r"^weir\.": "weir's own",
+    r"^overload\.": "where the container has a memory limit",
     r"^http\.admin\.tracing\.|^listener\.admin\.(network_)?extension_config_missing$": "the tables of listeners are used for admin too",
     r"^http2\.": "made at start, not with the first connection",
     r"^server\.hot_restart_generation$": "Envoy has it where hot restart is not switched off",
