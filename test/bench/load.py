@@ -41,8 +41,8 @@ def wrk(url, connections, seconds):
         "requests": int(re.search(r"(\d+) requests in", output).group(1)),
         "errors": errors,
         "per_second": float(re.search(r"Requests/sec:\s+([\d.]+)", output).group(1)),
-        "p50_ms": _milliseconds(re.search(r"50%\s+(\S+)", output).group(1)),
-        "p99_ms": _milliseconds(re.search(r"99%\s+(\S+)", output).group(1)),
+        "p50_ms": _milliseconds(re.search(r"^\s+50%\s+(\S+)", output, re.M).group(1)),
+        "p99_ms": _milliseconds(re.search(r"^\s+99%\s+(\S+)", output, re.M).group(1)),
     }
 
 
