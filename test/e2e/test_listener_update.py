@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from support import config, http1, process
-from support.ports import free_port
+from support.ports import free_port, refuses
 from support.wait import DEADLINE_S, wait_until
 from support.websocket import WebSocketClient
 from test_xds import ControlPlane, endpoints, eds_cluster, listener, routes
@@ -28,16 +28,6 @@ def start(request, plane, start_weir):
         plane.start()
         return start_weir(plane.bootstrap(request.param), args=args)
     return begin
-
-
-def refuses(port):
-    try:
-        with http1.Client(port):
-            return False
-    except ConnectionRefusedError:
-        return True
-    except ConnectionResetError:
-        return False  # closed between the kernel's handshake and accept: ask again
 
 
 def test_a_websocket_outlives_updates_that_new_streams_follow(start, plane, make_websocket_upstream):

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from support import config, http1, process, tls, upstream
-from support.ports import free_port
+from support.ports import free_port, refuses
 from support.wait import DEADLINE_S, wait_until
 
 if not process.binary("weir").exists():
@@ -48,16 +48,6 @@ class Lds:
 @pytest.fixture
 def lds(start_weir, tmp_path):
     return lambda *listeners, **options: Lds(start_weir, tmp_path, *listeners, **options)
-
-
-def refuses(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), DEADLINE_S).close()
-        return False
-    except ConnectionRefusedError:
-        return True
-    except ConnectionResetError:
-        return False  # closed between the kernel's handshake and accept: ask again
 
 
 def test_ipv6_unix_and_wildcard_addresses(start_weir, tmp_path):

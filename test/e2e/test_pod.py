@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support import config, http1, process
-from support.ports import free_port
+from support.ports import free_port, refuses
 from support.wait import DEADLINE_S, wait_until
 
 if not process.binary("weir").exists():
@@ -48,16 +48,6 @@ def probe(port, path):
             return error.code, error.read().decode()
     except (urllib.error.URLError, ConnectionError) as error:
         return 0, str(error)
-
-
-def refuses(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), DEADLINE_S).close()
-        return False
-    except ConnectionRefusedError:
-        return True
-    except ConnectionResetError:
-        return False  # closed between the kernel's handshake and accept: ask again
 
 
 # --- $(NAME) ---

@@ -2,16 +2,15 @@
 
 import json
 import signal
-import socket
 import threading
 
 import pytest
 
 from support import config, http1, process
 from support.busy import Busy
-from support.ports import free_port
+from support.ports import free_port, refuses
 from support.upstream import replying
-from support.wait import DEADLINE_S, wait_until
+from support.wait import wait_until
 
 if not process.binary("weir").exists() or not process.binary("weir-control-plane").exists():
     pytest.skip("weir is not built", allow_module_level=True)
@@ -149,16 +148,6 @@ def test_losing_the_control_plane_loses_no_traffic(served, plane):
     plane.serve(eds_cluster("up"), endpoints("up", served.upstream.port), routes("routes", config.direct_response(200, "back")), listener(served.http_port))
     plane.start()
     wait_until(lambda: body(served.http_port) == b"back", "configuration after the control plane came back")
-
-
-def refuses(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), DEADLINE_S).close()
-    except ConnectionRefusedError:
-        return True
-    except ConnectionResetError:
-        pass  # closed between the kernel's handshake and accept: ask again
-    return False
 
 
 def test_a_removed_listener_closes_its_port(served, plane):

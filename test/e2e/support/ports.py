@@ -6,6 +6,8 @@ import random
 import socket
 import tempfile
 
+from .wait import DEADLINE_S
+
 _LOCKS = os.path.join(tempfile.gettempdir(), f"weir-e2e-ports-{os.getuid()}")
 _held = []
 
@@ -26,3 +28,14 @@ def free_port():
         _held.append(lock)
         return port
     raise RuntimeError("no free port")
+
+
+def refuses(port):
+    """Whether nobody listens on a port of loopback."""
+    try:
+        socket.create_connection(("127.0.0.1", port), DEADLINE_S).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:
+        pass  # closed between the kernel's handshake and accept: ask again
+    return False
