@@ -53,8 +53,7 @@ struct weir_ads_config {
     bool tls;
     const char *root_pem, *certificate_pem, *key_pem;
     const char *server_name; /* SNI; NULL: none is sent */
-    const struct weir_san_match *sans; /* one of them must be in the server's certificate; none: the chain alone is checked. They
-                                        * outlive the client */
+    const struct weir_san_match *sans; /* one of them must be in the server's certificate; none: the chain alone is checked */
     uint32_t san_count;
     uint32_t back_off_base_ms, back_off_max_ms; /* 500, 30,000 */
     /* PINGs on a quiet connection. 0: the default, 305,000 and 20,000: servers built on gRPC hang up on clients that ask for

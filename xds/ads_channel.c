@@ -4,6 +4,8 @@
 #include <grpc/support/string_util.h>
 #include <stdlib.h>
 
+#include "dataplane/base/arena.h"
+#include "dataplane/base/san.h"
 #include "dataplane/base/sanitize.h"
 #include "dataplane/limits.h"
 
@@ -12,9 +14,11 @@
 #define KEEPALIVE_DEFAULT_MS 305000
 #define KEEPALIVE_TIMEOUT_DEFAULT_MS 20000
 
-/* Checks the names of a server whose chain is good. Lives until gRPC lets go of it. */
+/* Checks the names of a server whose chain is good. Lives until gRPC lets go of it: a handshake may end after the client did,
+ * so the names are its own. */
 struct name_check {
     grpc_tls_certificate_verifier_external verifier;
+    struct weir_arena *arena;
     const struct weir_san_match *sans;
     uint32_t san_count;
 };
@@ -60,8 +64,10 @@ static void names_cancel(void *ctx, grpc_tls_custom_verification_check_request *
 
 static void names_destruct(void *ctx)
 {
-    WEIR_TSAN_ACQUIRE(ctx);
-    free(ctx);
+    struct name_check *check = ctx;
+    WEIR_TSAN_ACQUIRE(check);
+    weir_arena_destroy(check->arena);
+    free(check);
 }
 
 static grpc_tls_certificate_verifier *verifier_create(const struct weir_ads_config *c)
@@ -70,7 +76,8 @@ static grpc_tls_certificate_verifier *verifier_create(const struct weir_ads_conf
     struct name_check *check = calloc(1, sizeof *check);
     if (check == NULL) abort();
     check->verifier = (grpc_tls_certificate_verifier_external){check, names_verify, names_cancel, names_destruct};
-    check->sans = c->sans;
+    check->arena = weir_arena_create();
+    check->sans = weir_sans_copy(check->arena, c->sans, c->san_count);
     check->san_count = c->san_count;
     WEIR_TSAN_RELEASE(check);
     return grpc_tls_certificate_verifier_external_create(&check->verifier);

@@ -148,6 +148,13 @@ enum weir_err weir_regex_compile_into(struct weir_arena *arena, struct weir_str 
     return WEIR_OK;
 }
 
+const struct weir_regex *weir_regex_copy_into(struct weir_arena *arena, const struct weir_regex *r)
+{
+    struct weir_regex *copy = new weir_regex(r->re.pattern(), r->re.options());
+    weir_arena_on_destroy(arena, destroy, copy);
+    return copy;
+}
+
 bool weir_regex_full_match(const struct weir_regex *r, struct weir_str text)
 {
     return RE2::FullMatch(piece(text), r->re);

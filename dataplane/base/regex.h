@@ -21,6 +21,9 @@ void weir_regex_destroy(struct weir_regex *r); /* NULL is fine */
 enum weir_err weir_regex_compile_into(struct weir_arena *arena, struct weir_str pattern, uint32_t program_size_max,
                                       struct weir_error *error, const struct weir_regex **out) WEIR_MUST_USE;
 
+/* Another one of the same pattern, for an owner that outlives this one's arena. */
+const struct weir_regex *weir_regex_copy_into(struct weir_arena *arena, const struct weir_regex *r);
+
 bool weir_regex_full_match(const struct weir_regex *r, struct weir_str text);
 bool weir_regex_partial_match(const struct weir_regex *r, struct weir_str text);
 /* Capturing groups of the pattern. */

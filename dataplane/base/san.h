@@ -12,6 +12,8 @@ struct weir_san_match {
 };
 /* `san`: a subject alternative name of m's type. */
 bool weir_san_matches(const struct weir_san_match *m, struct weir_str san);
+/* Whole copies, texts and regular expressions with them, for an owner that outlives the resource they are of. */
+struct weir_san_match *weir_sans_copy(struct weir_arena *a, const struct weir_san_match *sans, uint32_t count);
 /* A DNS name against one of a certificate, which may begin with a wildcard label (RFC 6125 6.4.3). */
 bool weir_san_dns_matches(struct weir_str name, struct weir_str san);
 
