@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from support import config, http1, process
+from support import config, http1, process, threads
+from support.busy import Busy
 from support.ports import free_port, refuses
 from support.wait import DEADLINE_S, wait_until
 
@@ -327,6 +328,60 @@ def test_new_clients_are_served_for_the_shortest_drain(probed):
     assert probe(port, "/live")[0] == 200 and probe(port, "/startup")[0] == 200
     assert weir.wait_exit() == 0
     assert refuses(served)
+
+
+BUSY, ANSWER_S = 30, 0.1  # 300 requests a second
+
+
+def two_pods(probed, args):
+    """(load, the weir that is to end, its probe port, the port of the other one)"""
+    inbound = [free_port(), free_port()]
+    busy = Busy(inbound[0], BUSY, delay_s=ANSWER_S)
+    cluster = config.cluster("app", busy.upstream())
+    started = [probed(config.bootstrap([config.listener(port, config.hcm([config.virtual_host(config.route("app"))]), traffic_direction="INBOUND")],
+                                       [cluster]), args=args) for port in inbound]
+    return busy, *started[0], inbound[1]
+
+
+@pytest.mark.parametrize("strategy", ["immediate", "gradual"])
+def test_drain_under_300_requests_a_second_fails_none(probed, strategy):
+    """As a pod ends: its preStop drains, the Service sends new connections elsewhere, SIGTERM comes when the clients have gone."""
+    busy, weir, _, other = two_pods(probed, ["--drain-strategy", strategy, "--drain-time-s", 3])
+    with busy:
+        wait_until(lambda: busy.done > 10 * BUSY, "the load")
+        done = process.run("weir", "drain", "--inbound-only", "--admin", f"http://{weir.admin_address}")
+        assert done.returncode == 0, done.stderr
+        busy.port = other
+        wait_until(lambda: busy.opened >= 2 * BUSY, "each client to have gone")
+        weir.send_signal(signal.SIGTERM)
+        assert weir.wait_exit() == 0
+        before = busy.done
+        wait_until(lambda: busy.done > before + 5 * BUSY, "the other one to serve them")
+    assert busy.failures == []
+    assert busy.opened == 2 * BUSY
+
+
+def test_sigterm_under_300_requests_a_second_fails_none_in_the_shortest_drain(probed):
+    """As a gateway ends, where nothing is asked before the signal: for a while it serves on, and each answer tells its client to go."""
+    busy, weir, port, other = two_pods(probed, ["--drain-min-time-s", 4])
+    with busy:
+        wait_until(lambda: busy.done > 10 * BUSY, "the load")
+        weir.send_signal(signal.SIGTERM)
+        wait_until(lambda: probe(port, "/ready")[0] == 503, "readiness to fail")
+        busy.port = other
+        assert weir.wait_exit() == 0
+        before = busy.done
+        wait_until(lambda: busy.done > before + 5 * BUSY, "the other one to serve them")
+    assert busy.failures == []
+
+
+def test_a_worker_that_hangs_is_not_alive(probed):
+    weir, port = probed(config.bootstrap([config.listener(free_port(), saying("x"))]))
+    assert probe(port, "/live") == (200, "LIVE\n")
+    with threads.stopped(weir.pid, "wrk:worker_1"):
+        wait_until(lambda: probe(port, "/live")[0] == 503, "the worker to be missed", 60)
+        assert re.fullmatch(r"worker 1 has not answered for \d+ s\n", probe(port, "/live")[1])
+    wait_until(lambda: probe(port, "/live") == (200, "LIVE\n"), "the worker's answer")
 
 
 def test_a_killed_weir_comes_back_on_the_same_sockets(start_program, tmp_path):
