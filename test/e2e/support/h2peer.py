@@ -139,10 +139,10 @@ class Connection(h2.connection.H2Connection):
 class Peer:
     """One side of an HTTP/2 connection. A server's peer calls on_stream(stream) on a thread of its own for each request.
 
-    wide: its windows never hold the other side back.
+    wide: its windows never hold the other side back. listed: a list that it is in before it reads or answers anything.
     """
 
-    def __init__(self, sock, client_side, on_stream=None, settings=None, wide=False):
+    def __init__(self, sock, client_side, on_stream=None, settings=None, wide=False, listed=None):
         self.sock = sock
         self.listening = threading.Event()  # while it is clear nothing is read from the socket
         self.listening.set()
@@ -169,6 +169,8 @@ class Peer:
             if wide:
                 self.connection.increment_flow_control_window(WINDOW_MAX - 65535)
             self.flush()
+        if listed is not None:
+            listed.append(self)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -370,7 +372,7 @@ class Upstream:
         try:
             if self.tls:
                 sock = self.tls.wrap_socket(sock, server_side=True)
-            self.peers.append(Peer(sock, False, self._serve, self.settings, self.wide))
+            Peer(sock, False, self._serve, self.settings, self.wide, listed=self.peers)
         except OSError:
             sock.close()
 
