@@ -9,7 +9,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
 import peers  # noqa: E402
-from support import h2peer, process, tls, upstream, websocket, xds_server  # noqa: E402
+from support import go_peer, h2peer, process, tls, upstream, websocket, xds_server  # noqa: E402
 from support.grpc_echo import EchoServer  # noqa: E402
 from support.weir import Weir  # noqa: E402
 
@@ -32,15 +32,18 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture
 def start_program(request, tmp_path):
     """start_program(name, *args): runs a built program until the test ends."""
-    programs = request.node.weir_programs = []
+    programs = getattr(request.node, "weir_programs", None)
+    programs = request.node.weir_programs = [] if programs is None else programs
+    own = []
 
     def start(name, *args, env=None):
         program = process.Program(name, args, tmp_path, env)
         programs.append(program)
+        own.append(program)
         return program.start()
 
     yield start
-    end_programs(programs)
+    end_programs(own)
 
 
 @pytest.fixture
@@ -106,12 +109,39 @@ def server_certificate(authority):
     return authority.issue("server", "DNS:localhost", "DNS:a.test", "IP:127.0.0.1")
 
 
-@pytest.fixture(scope="session")
-def real_envoy():
-    """Path of the real Envoy's program; skips the test where it can not be had, unless that is mandatory."""
+def peer_or_skip(find):
+    """What find() gives; skips the test where the peer can not be had, unless that is mandatory."""
     try:
-        return peers.envoy()
+        return find()
     except peers.Unavailable as unavailable:
-        if peers.mandatory():
+        if peers.mandatory(unavailable):
             pytest.fail(str(unavailable))
         pytest.skip(str(unavailable))
+
+
+@pytest.fixture(scope="session")
+def real_envoy():
+    """Path of the real Envoy's program."""
+    return peer_or_skip(peers.envoy)
+
+
+@pytest.fixture(scope="session")
+def go_programs():
+    """The folder of the peers that are written in Go."""
+    return peer_or_skip(peers.go_programs)
+
+
+@pytest.fixture
+def start_go(request, tmp_path, go_programs):
+    """start_go(name, *args, env=None): runs one of peers.GO_PROGRAMS until the test ends."""
+    made = []
+    programs = getattr(request.node, "weir_programs", None)
+    programs = request.node.weir_programs = [] if programs is None else programs
+
+    def start(name, *args, env=None):
+        made.append(go_peer.GoPeer(go_programs / name, args, tmp_path, env))
+        programs.append(made[-1])
+        return made[-1].start()
+
+    yield start
+    end_programs(made)

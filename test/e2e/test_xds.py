@@ -9,36 +9,12 @@ import pytest
 from support import config, http1, process
 from support.busy import Busy
 from support.ports import free_port, refuses
+from support.resources import ads_bootstrap, eds_cluster, endpoints, listener, resource, routes
 from support.upstream import replying
 from support.wait import wait_until
 
 if not process.binary("weir").exists() or not process.binary("weir-control-plane").exists():
     pytest.skip("weir is not built", allow_module_level=True)
-
-V3 = "type.googleapis.com/envoy.config."
-ADS = {"ads": {}, "resource_api_version": "V3"}
-
-
-def resource(kind, body):
-    return {"@type": V3 + kind, **body}
-
-
-def eds_cluster(name, **fields):
-    return resource("cluster.v3.Cluster", {"name": name, "type": "EDS", "connect_timeout": "1s", "eds_cluster_config": {"eds_config": ADS}, **fields})
-
-
-def endpoints(name, *ports):
-    return resource("endpoint.v3.ClusterLoadAssignment", config.load_assignment(name, *ports))
-
-
-def routes(name, *made, **fields):
-    return resource("route.v3.RouteConfiguration", config.route_config(config.virtual_host(*made), name=name, **fields))
-
-
-def listener(port, route_name="routes", name="listener", **fields):
-    manager = config.hcm(None, rds={"route_config_name": route_name, "config_source": ADS}, **fields)
-    return resource("listener.v3.Listener", config.listener(port, manager, name=name))
-
 
 class ControlPlane:
     """weir-control-plane over a folder that a test rewrites."""
@@ -59,14 +35,7 @@ class ControlPlane:
         fresh.replace(self.folder / name)
 
     def bootstrap(self, api_type="GRPC", **node):
-        return {
-            "node": {"id": "test", "cluster": "tests", **node},
-            "admin": {"address": config.address(0)},
-            "dynamic_resources": {
-                "ads_config": {"api_type": api_type, "transport_api_version": "V3", "grpc_services": [{"envoy_grpc": {"cluster_name": "control"}}]},
-                "cds_config": ADS, "lds_config": ADS},
-            "static_resources": {"clusters": [config.cluster("control", self.port, http2=True)]},
-        }
+        return ads_bootstrap(self.port, api_type, **node)
 
 
 @pytest.fixture
