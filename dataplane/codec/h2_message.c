@@ -186,7 +186,6 @@ enum weir_h2_fault weir_h2_message_field(struct weir_h2_message *m, const struct
 
     enum weir_header_id id = weir_header_id(name);
     enum weir_h2_fault fault = WEIR_H2_FINE;
-    value = weir_str_trim(value);
     if (!value_valid(value)) return WEIR_H2_FIELD;
     if (name.n != 0 && name.p[0] == ':') {
         fault = pseudo_field(m, id, value);
@@ -200,7 +199,8 @@ enum weir_h2_fault weir_h2_message_field(struct weir_h2_message *m, const struct
         }
     }
     if (fault != WEIR_H2_FINE) return fault;
-    value = weir_arena_str(h->arena, value);
+    /* RFC 9113 8.2.1 forbids blanks around a value. What frames or routes was refused with them above; elsewhere they mean nothing. */
+    value = weir_arena_str(h->arena, weir_str_trim(value));
     if (id != WEIR_H_NONE)
         weir_headers_add(h, id, value);
     else
