@@ -59,6 +59,8 @@ struct weir_codec_error {
     uint32_t status;         /* 400, 408, 413, 414, 431, 426, 501, 505 */
     struct weir_str details; /* Envoy's wording: "http1.codec_error" ... */
     struct weir_str body;    /* what the client reads; may be empty */
+    bool flood;              /* HTTP/2: no rule is broken, but more frames came than we are willing to work for */
+    bool streams_cut;        /* HTTP/2: streams were on their way */
 };
 
 /* weir_codec_error.details of a client that starts streams and resets them before they are answered, again and again. */

@@ -2,6 +2,7 @@
  * h1_server and h1_client once a head is complete. */
 #include "dataplane/base/str.h"
 #include "dataplane/codec/h1_parse.h"
+#include "dataplane/codec/trailers.h"
 #include "dataplane/limits.h"
 
 /* What one pass over the fields gathers beside the headers that stay. */
@@ -379,26 +380,7 @@ void weir_h1_trailers_read(const struct weir_h1_parser *x, char *head, struct we
         lower(head + t->name, t->name_n);
         struct weir_str name = {head + t->name, t->name_n};
         enum weir_header_id id = weir_header_id(name);
-        switch (id) {
-        case WEIR_H_CONTENT_LENGTH:
-        case WEIR_H_TRANSFER_ENCODING:
-        case WEIR_H_HOST:
-        case WEIR_H_CONNECTION:
-        case WEIR_H_KEEP_ALIVE:
-        case WEIR_H_PROXY_CONNECTION:
-        case WEIR_H_UPGRADE:
-        case WEIR_H_TE:
-        case WEIR_H_TRAILER:
-        case WEIR_H_EXPECT:
-        case WEIR_H_AUTHORIZATION:
-        case WEIR_H_PROXY_AUTHORIZATION:
-        case WEIR_H_CONTENT_TYPE:
-        case WEIR_H_CONTENT_ENCODING:
-        case WEIR_H_COOKIE:
-        case WEIR_H_SET_COOKIE:
-            break;
-        default:
+        if (!weir_trailer_dropped(id))
             put(out, id, name, (struct weir_str){head + t->value, t->value_n});
-        }
     }
 }

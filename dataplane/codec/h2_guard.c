@@ -88,13 +88,20 @@ static const struct weir_h2_guard_fault *message_frame(struct weir_h2_guard *g, 
     return f->type == NGHTTP2_HEADERS && in_gap(g, id) ? &id_skipped : &id_closed;
 }
 
+static const struct weir_h2_guard_fault *head_frame(struct weir_h2_guard *g, const struct weir_h2_frame *f, bool open)
+{
+    const struct weir_h2_guard_fault *fault = f->type == NGHTTP2_HEADERS ? message_frame(g, f, open) : NULL;
+    return fault != NULL ? fault : weir_h2_guard_payload(g, f->length, (f->flags & NGHTTP2_FLAG_END_STREAM) != 0);
+}
+
 const struct weir_h2_guard_fault *weir_h2_guard_frame(struct weir_h2_guard *g, const struct weir_h2_frame *f, bool open)
 {
     if (!g->settings_seen && (f->type != NGHTTP2_SETTINGS || (f->flags & NGHTTP2_FLAG_ACK) != 0)) return &not_http2;
     if (f->length > WEIR_H2_FRAME_PAYLOAD_MAX) return &too_long;
     switch (f->type) {
-    case NGHTTP2_DATA:
-    case NGHTTP2_HEADERS: return message_frame(g, f, open);
+    case NGHTTP2_DATA: return message_frame(g, f, open); /* what is in it is known later: weir_h2_guard_payload() */
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_CONTINUATION: return head_frame(g, f, open);
     case NGHTTP2_SETTINGS: g->settings_seen = true; return NULL;
     case NGHTTP2_PRIORITY: return ++g->priorities > g->priorities_max * (1 + g->opened) ? &priority_flood : NULL;
     case NGHTTP2_WINDOW_UPDATE:

@@ -53,7 +53,7 @@ void weir_h2_guard_init(struct weir_h2_guard *g, bool server, const struct weir_
 void weir_h2_frame_parse(struct weir_h2_frame *f, const uint8_t head[WEIR_H2_FRAME_HEADER]);
 /* `open`: the stream is known and not closed. NULL: let the frame in. */
 const struct weir_h2_guard_fault *weir_h2_guard_frame(struct weir_h2_guard *g, const struct weir_h2_frame *f, bool open);
-/* A frame that may carry content has come whole; `payload` is without padding. */
+/* A DATA frame has come whole; `payload` is without padding. */
 const struct weir_h2_guard_fault *weir_h2_guard_payload(struct weir_h2_guard *g, size_t payload, bool end_stream);
 void weir_h2_guard_opened(struct weir_h2_guard *g, int32_t stream_id); /* client */
 void weir_h2_guard_reset(struct weir_h2_guard *g, int32_t stream_id);

@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "dataplane/base/str.h"
+#include "dataplane/codec/trailers.h"
 
 enum { PSEUDO_METHOD = 1, PSEUDO_SCHEME = 2, PSEUDO_AUTHORITY = 4, PSEUDO_PATH = 8, PSEUDO_PROTOCOL = 16, PSEUDO_STATUS = 32 };
 /* Of one character: may stand in a name (RFC 9110 5.6.2, no upper case), in an authority without user information (RFC 3986
@@ -144,7 +145,7 @@ static enum weir_h2_fault pseudo_field(struct weir_h2_message *m, enum weir_head
 static enum weir_h2_fault length_field(struct weir_h2_message *m, struct weir_str v)
 {
     uint64_t n = 0;
-    if (m->block == WEIR_H2_TRAILERS || m->content_length >= 0 || !weir_str_u64(v, &n) || n > INT64_MAX) return WEIR_H2_FIELD;
+    if (m->content_length >= 0 || !weir_str_u64(v, &n) || n > INT64_MAX) return WEIR_H2_FIELD;
     m->content_length = (int64_t)n;
     return WEIR_H2_FINE;
 }
@@ -161,8 +162,8 @@ static enum weir_h2_fault framing_field(struct weir_h2_message *m, enum weir_hea
     case WEIR_H_TE: return weir_str_eq_nocase(v, WEIR_STR("trailers")) ? WEIR_H2_FINE : WEIR_H2_FIELD;
     case WEIR_H_CONTENT_LENGTH: return length_field(m, v);
     case WEIR_H_HOST:
-        if (m->block == WEIR_H2_RESPONSE) return WEIR_H2_FINE;
-        if (m->host || m->block == WEIR_H2_TRAILERS || !all_of(v, IN_AUTHORITY)) return WEIR_H2_FIELD;
+        if (m->block != WEIR_H2_REQUEST) return WEIR_H2_FINE;
+        if (m->host || !all_of(v, IN_AUTHORITY)) return WEIR_H2_FIELD;
         m->host = true;
         return WEIR_H2_FINE;
     case WEIR_H_COOKIE: m->cookies += m->block == WEIR_H2_REQUEST; return WEIR_H2_FINE;
@@ -198,7 +199,7 @@ enum weir_h2_fault weir_h2_message_field(struct weir_h2_message *m, const struct
             fault = framing_field(m, id, value);
         }
     }
-    if (fault != WEIR_H2_FINE) return fault;
+    if (fault != WEIR_H2_FINE || (m->block == WEIR_H2_TRAILERS && weir_trailer_dropped(id))) return fault;
     /* RFC 9113 8.2.1 forbids blanks around a value. What frames or routes was refused with them above; elsewhere they mean nothing. */
     value = weir_arena_str(h->arena, weir_str_trim(value));
     if (id != WEIR_H_NONE)

@@ -155,7 +155,7 @@ static int headers_end(struct weir_h2_session *s, bool end)
     st->block = NULL;
     if (s->message.block == WEIR_H2_TRAILERS) {
         weir_h2_count(s, WEIR_H2_STAT_TRAILERS);
-        st->trailers = block;
+        if (block->count != 0) st->trailers = block;
         body_end(s, st);
         return 0;
     }
@@ -197,7 +197,7 @@ static int data_end(struct weir_h2_session *s, const nghttp2_frame *frame)
     const struct weir_h2_guard_fault *fault = weir_h2_guard_payload(&s->guard, frame->hd.length - frame->data.padlen, end);
     if (fault != NULL) {
         weir_h2_count(s, (enum weir_h2_stat)fault->stat);
-        weir_h2_fail(s, fault->code, fault->details, st != NULL && !st->orphan ? st : NULL);
+        weir_h2_fail_flood(s, fault->details, st != NULL && !st->orphan ? st : NULL);
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     if (st == NULL || st->orphan || st->closed) return 0;
@@ -219,7 +219,11 @@ static void reset_received(struct weir_h2_session *s, const nghttp2_frame *frame
     if (st->orphan) return;
     weir_h2_stream_count_reset(s, st);
     switch (frame->rst_stream.error_code) {
-    case NGHTTP2_NO_ERROR: weir_h2_stream_close(s, st, WEIR_RESET_REMOTE_NO_ERROR, WEIR_STR("")); break;
+    case NGHTTP2_NO_ERROR:
+        /* Only of a server it says that the rest is not wanted (RFC 9113 8.1). */
+        if (s->base.server) weir_h2_stream_close(s, st, WEIR_RESET_REMOTE, WEIR_H2_DETAILS_RESET);
+        else weir_h2_stream_close(s, st, WEIR_RESET_REMOTE_NO_ERROR, WEIR_STR(""));
+        break;
     case NGHTTP2_REFUSED_STREAM: weir_h2_stream_close(s, st, WEIR_RESET_REMOTE_REFUSED, WEIR_H2_DETAILS_REFUSE); break;
     case NGHTTP2_CONNECT_ERROR: weir_h2_stream_close(s, st, WEIR_RESET_CONNECT, WEIR_H2_DETAILS_RESET); break;
     case NGHTTP2_PROTOCOL_ERROR: weir_h2_stream_close(s, st, WEIR_RESET_PROTOCOL, WEIR_H2_DETAILS_RESET); break;
@@ -300,8 +304,7 @@ static bool feed(struct weir_h2_session *s, const uint8_t *p, size_t n)
         break;
     case NGHTTP2_ERR_FLOODED:
         weir_h2_count(s, WEIR_H2_STAT_OUTBOUND_CONTROL_FLOOD);
-        weir_h2_fail(s, NGHTTP2_ENHANCE_YOUR_CALM,
-                     WEIR_STR("codec_error:Too_many_control_frames_in_the_outbound_queue."), NULL);
+        weir_h2_fail_flood(s, WEIR_STR("codec_error:Too_many_control_frames_in_the_outbound_queue."), NULL);
         break;
     default:
         if (rv < 0) weir_h2_fail(s, NGHTTP2_INTERNAL_ERROR, WEIR_H2_DETAILS_CODEC, NULL);
@@ -322,7 +325,8 @@ static bool frame_begin(struct weir_h2_session *s, const uint8_t *head)
     const struct weir_h2_guard_fault *fault = weir_h2_guard_frame(&s->guard, &f, st != NULL);
     if (fault != NULL) {
         if (fault->stat >= 0) weir_h2_count(s, (enum weir_h2_stat)fault->stat);
-        weir_h2_fail(s, fault->code, fault->details, NULL);
+        if (fault->code == NGHTTP2_ENHANCE_YOUR_CALM) weir_h2_fail_flood(s, fault->details, st != NULL && !st->orphan ? st : NULL);
+        else weir_h2_fail(s, fault->code, fault->details, NULL);
         return false;
     }
     /* After the last GOAWAY nghttp2 ignores new streams, and so all that comes on them. */
@@ -378,11 +382,10 @@ void weir_h2_input(struct weir_codec *c, struct weir_slice bytes)
     uint32_t frames_max = weir_h2_setting(c->config->h2_max_outbound_frames, WEIR_H2_OUTBOUND_FRAMES_MAX);
     if (s->control_queued > control_max) {
         if (!s->failed) weir_h2_count(s, WEIR_H2_STAT_OUTBOUND_CONTROL_FLOOD);
-        weir_h2_fail(s, NGHTTP2_ENHANCE_YOUR_CALM,
-                     WEIR_STR("codec_error:Too_many_control_frames_in_the_outbound_queue."), NULL);
+        weir_h2_fail_flood(s, WEIR_STR("codec_error:Too_many_control_frames_in_the_outbound_queue."), NULL);
     } else if (nghttp2_session_get_outbound_queue_size(s->ng) > frames_max) {
         if (!s->failed) weir_h2_count(s, WEIR_H2_STAT_OUTBOUND_FLOOD);
-        weir_h2_fail(s, NGHTTP2_ENHANCE_YOUR_CALM, WEIR_STR("http2.outbound_frames_flood"), NULL);
+        weir_h2_fail_flood(s, WEIR_STR("http2.outbound_frames_flood"), NULL);
     }
     weir_h2_leave(s);
 }

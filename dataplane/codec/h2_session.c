@@ -210,7 +210,7 @@ void weir_h2_stream_count_reset(struct weir_h2_session *s, struct weir_h2_stream
     s->resets_unanswered++;
     uint64_t done = s->streams_done < WEIR_H2_PREMATURE_RESETS_TOTAL ? WEIR_H2_PREMATURE_RESETS_TOTAL : s->streams_done;
     if (s->resets_unanswered * 2 >= done)
-        weir_h2_fail(s, NGHTTP2_ENHANCE_YOUR_CALM, WEIR_CODEC_DETAILS_PREMATURE_RESETS, NULL);
+        weir_h2_fail_flood(s, WEIR_CODEC_DETAILS_PREMATURE_RESETS, NULL);
 }
 
 void weir_h2_fail(struct weir_h2_session *s, uint32_t code, struct weir_str details, struct weir_h2_stream *st)
@@ -220,6 +220,12 @@ void weir_h2_fail(struct weir_h2_session *s, uint32_t code, struct weir_str deta
     s->error_code = code;
     s->error_details = details;
     s->error_stream = st;
+}
+
+void weir_h2_fail_flood(struct weir_h2_session *s, struct weir_str details, struct weir_h2_stream *st)
+{
+    s->flood |= !s->failed;
+    weir_h2_fail(s, NGHTTP2_ENHANCE_YOUR_CALM, details, st);
 }
 
 bool weir_h2_can_send(const struct weir_h2_session *s)
@@ -305,6 +311,7 @@ static void fail_streams(struct weir_h2_session *s, enum weir_reset reason, stru
 
 void weir_h2_settle(struct weir_h2_session *s)
 {
+    bool streams_cut = s->base.active_streams != 0;
     if (s->failed && !s->failed_told) {
         if (!s->dead) weir_h2_must(nghttp2_session_terminate_session(s->ng, s->error_code));
         fail_streams(s, WEIR_RESET_PROTOCOL, s->error_details);
@@ -330,7 +337,7 @@ void weir_h2_settle(struct weir_h2_session *s)
     }
     if (s->failed && !s->failed_told) {
         s->failed_told = true;
-        e->on_error(s->base.owner, &(struct weir_codec_error){.details = s->error_details});
+        e->on_error(s->base.owner, &(struct weir_codec_error){.details = s->error_details, .flood = s->flood, .streams_cut = streams_cut});
     }
 }
 

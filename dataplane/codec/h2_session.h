@@ -112,6 +112,7 @@ struct weir_h2_session {
     struct weir_h2_stream *error_stream; /* whose fault it was; it gets the details */
     bool failed;        /* broken by the peer; owners are told by weir_h2_deliver */
     bool failed_told;
+    bool flood;         /* failed for the number of its frames alone */
     bool dead;          /* the transport is gone */
     bool silent;        /* the peer does not speak HTTP/2: not a byte to it */
     bool goaway_notice, goaway_final; /* sent, or on their way */
@@ -155,6 +156,7 @@ void weir_h2_stream_close(struct weir_h2_session *s, struct weir_h2_stream *st, 
 void weir_h2_stream_count_reset(struct weir_h2_session *s, struct weir_h2_stream *st);
 /* Notes that the peer broke the connection; the first one counts. */
 void weir_h2_fail(struct weir_h2_session *s, uint32_t code, struct weir_str details, struct weir_h2_stream *st);
+void weir_h2_fail_flood(struct weir_h2_session *s, struct weir_str details, struct weir_h2_stream *st); /* ENHANCE_YOUR_CALM */
 void weir_h2_want_output(struct weir_h2_session *s);
 /* n bytes left the stream's rx for good. */
 void weir_h2_consume(struct weir_h2_session *s, struct weir_h2_stream *st, size_t n);

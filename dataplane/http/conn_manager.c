@@ -338,7 +338,8 @@ static void answer_error(struct weir_http_connection *c, const struct weir_codec
 static void on_error(void *owner, const struct weir_codec_error *e)
 {
     struct weir_http_connection *c = owner;
-    count(c, WEIR_HTTP_CX_PROTOCOL_ERROR);
+    if (!e->flood) count(c, WEIR_HTTP_CX_PROTOCOL_ERROR);
+    c->cut_active |= e->streams_cut;
     if (e != NULL && weir_str_eq(e->details, WEIR_CODEC_DETAILS_PREMATURE_RESETS))
         count(c, WEIR_HTTP_RQ_TOO_MANY_PREMATURE_RESETS);
     if (e != NULL && e->status != 0) answer_error(c, e);

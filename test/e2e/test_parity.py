@@ -3,7 +3,8 @@
 import pytest
 
 from support import config, h2peer, parity, process, upstream
-from support.parity import Differs, frames, h1, h2, raw, request
+from support.parity import (CONTINUATION, DATA, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, Differs,
+                            frame, frames, h1, h2, raw, request, u32)
 from support.ports import free_port
 from support.weir import Weir
 
@@ -180,6 +181,13 @@ def tunnelled(request, connection):
 
 
 ORIGIN = "origin: http://o.test"
+
+
+def held(*pieces, **fields):
+    """The pieces behind the head of a request on stream 1, which waits for the five bytes of its body in the buffer filter."""
+    return frames(request(1, ("content-length", "5"), path="/up", method="POST", end=False), *pieces, listener="filters", **fields)
+
+
 GRPC_PATHS = ("/d418", "/d200", "/d503", "/rhost", "/none", "/missing", "/absent404", "/refused", "/empty", "/up")
 REDIRECTS = ("/rhost/x?q=1", "/rhttps/x?q=1", "/rscheme/x", "/rport/x", "/rpath?q=1", "/rquery?q=1", "/rstrip?q=1", "/rprefix/x?q=1",
              "/rregex/x?q=1")
@@ -249,11 +257,42 @@ CASES = {
     "h2 stream too many": frames(request(1, method="POST", path="/hold", end=False) + request(3, method="POST", path="/hold", end=False),
                                  request(5), listener="inner", logs=2),
     "h2 client leaves": frames(request(1), request(3, method="POST", path="/up", end=False), logs=2),
-    "h2 blanks around a value": h2("/up", "x:   a  "),
+    "h2 blanks around a value": h2("/up", "x:   a  "), "h2 blank behind a path": frames(request(1, path="/d200 ")),
+    "h2 blank before an authority": frames(parity.head(1, *parity.pseudo(authority=" a.test"))),
+    "h2 header block that cannot be unpacked": frames(frame(HEADERS, 5, 1, b"\xff" * 6)),
+    "h2 body too long": held(frame(DATA, 1, 1, b"123456")), "h2 body too short": held(frame(DATA, 1, 1, b"1234")),
+    "h2 body too short with trailers": held(frame(DATA, 0, 1, b"1234"), parity.head(1, ("x-t", "1"))),
+    **{f"h2 trailers with {name}": held(frame(DATA, 0, 1, b"12345"), parity.head(1, (name, value)))
+       for name, value in ((":path", "/"), ("connection", "close"), ("te", "gzip"), ("X", "1"))},
+    "h2 trailers without an end": held(frame(DATA, 0, 1, b"12345"), parity.head(1, ("x-t", "1"), end=False)),
+    **{f"h2 RST_STREAM {code}": held(frame(RST_STREAM, 0, 1, u32(code))) for code in (0, 1, 2, 5, 7, 8, 99)},
+    "h2 RST_STREAM too short": held(frame(RST_STREAM, 0, 1, b"12")), "h2 RST_STREAM of an idle stream": frames(frame(RST_STREAM, 0, 1, u32(8)), logs=0),
+    "h2 RST_STREAM in the middle of trailers": held(parity.head(1, ("x-t", "1"), flags=0) + frame(RST_STREAM, 0, 1, u32(8))),
+    "h2 WINDOW_UPDATE of 0": held(frame(WINDOW_UPDATE, 0, 1, u32(0))), "h2 WINDOW_UPDATE of 0, connection": frames(frame(WINDOW_UPDATE, 0, 0, u32(0)), logs=0),
+    "h2 WINDOW_UPDATE too far": held(frame(WINDOW_UPDATE, 0, 1, u32(2**31 - 1))),
+    "h2 WINDOW_UPDATE too far, connection": frames(frame(WINDOW_UPDATE, 0, 0, u32(2**31 - 1)), logs=0),
+    "h2 SETTINGS with a window too large": frames(frame(SETTINGS, 0, 0, b"\0\4" + u32(2**31)), logs=0),
+    "h2 SETTINGS of no whole entries": frames(frame(SETTINGS, 0, 0, b"12345"), logs=0), "h2 SETTINGS on a stream": frames(frame(SETTINGS, 0, 1), logs=0),
+    "h2 PING on a stream": frames(frame(PING, 0, 1, bytes(8)), logs=0), "h2 PING too short": frames(frame(PING, 0, 0, bytes(4)), logs=0),
+    "h2 PRIORITY of itself": frames(frame(PRIORITY, 0, 3, u32(3) + b"\0"), logs=0), "h2 PUSH_PROMISE": held(frame(PUSH_PROMISE, 4, 1, u32(2))),
+    "h2 frame between HEADERS and CONTINUATION": frames(parity.head(1, *parity.pseudo(), flags=0) + frame(PING, 0, 0, bytes(8))),
+    "h2 unknown frame": frames(frame(99, 0xff, 7, b"x"), logs=0),
+    "h2 flood of empty DATA": held(frame(DATA, 0, 1) * 2), "h2 empty DATA of two streams": held(
+        frame(DATA, 0, 1) + request(3, path="/up", method="POST", end=False) + frame(DATA, 0, 3), logs=2),
+    "h2 flood of empty CONTINUATION": frames(parity.head(1, *parity.pseudo(), flags=0) + frame(CONTINUATION, 0, 1) * 2),
+    "h2 flood of PRIORITY": frames(frame(PRIORITY, 0, 3, u32(1) + b"\0") * 101, logs=0),
+    "h2 flood of WINDOW_UPDATE": frames(frame(WINDOW_UPDATE, 0, 0, u32(1)) * 6, logs=0),
+    "h2 flood of SETTINGS": frames(frame(SETTINGS, 0, 0) * 5000, logs=0),
+    "h2 many PINGs": frames(frame(PING, 0, 0, bytes(8)) * 900, logs=0),
 }
 
-MESSAGE = Differs("request that breaks a rule of messages", answer=(["GOAWAY 1 1", "end"], ["end"]),
-                  stats={"http.edge.downstream_cx_destroy_active_rq": (0, 1), "http.edge.downstream_cx_destroy_local_active_rq": (0, 1)})
+MESSAGE = Differs("request or frame that breaks a rule", answer=(["GOAWAY 1 1", "end"], ["end"]))
+FLOOD = Differs("more frames than weir is willing to work for", answer=(["GOAWAY 1 11", "end"], ["end"]))
+UNKNOWN = (["codec_error:The_user_callback_function_failed"], ["http2.unknown.nghttp2.error"])
+
+
+def broken(goaway, row=MESSAGE.row, log=None):
+    return Differs(row, answer=([goaway, "end"], ["end"]), log=log)
 
 
 def stale(goaway):
@@ -288,6 +327,34 @@ DIFFERENCES = {
         stats={"http.inner.downstream_cx_destroy_local": (0, 1), "http.inner.downstream_cx_destroy_local_active_rq": (0, 1),
                "http.inner.downstream_cx_destroy_remote": (1, 0), "http.inner.downstream_cx_destroy_remote_active_rq": (1, 0),
                "http.inner.downstream_cx_protocol_error": (0, 1)}),
+    "h2 blank behind a path": MESSAGE, "h2 blank before an authority": MESSAGE,
+    **{f"h2 trailers {what}": MESSAGE for what in ("with :path", "with connection", "with te", "with X", "without an end")},
+    "h2 body too short with trailers": Differs(
+        "body shorter than `content-length` that trailers end", answer=(["RST_STREAM 1 1"], ["end"]), closed=(False, True),
+        log=(["http2.remote_reset"], ["http2.violation.of.messaging.rule"]),
+        stats={"http.filters.downstream_cx_destroy_local": (0, 1), "http.filters.downstream_cx_destroy_active_rq": (0, 1),
+               "http.filters.downstream_cx_destroy_local_active_rq": (0, 1), "http.filters.downstream_cx_destroy_remote": (1, 0),
+               "http.filters.downstream_cx_protocol_error": (0, 1)}),
+    "h2 RST_STREAM of an idle stream": broken("GOAWAY 0 1 RST_STREAM: stream in idle"),
+    "h2 WINDOW_UPDATE of 0": broken("GOAWAY 1 1 WINDOW_UPDATE: window_size_increment == 0", log=UNKNOWN),
+    "h2 WINDOW_UPDATE of 0, connection": broken("GOAWAY 0 1 WINDOW_UPDATE: window_size_increment == 0"),
+    "h2 WINDOW_UPDATE too far": Differs(
+        "WINDOW_UPDATE that carries the window of a stream too far", answer=(["RST_STREAM 1 3"], ["end"]), closed=(False, True),
+        log=(["http2.remote_reset"], ["http2.unknown.nghttp2.error"]),
+        stats={"http.filters.downstream_cx_destroy_local": (0, 1), "http.filters.downstream_cx_destroy_active_rq": (0, 1),
+               "http.filters.downstream_cx_destroy_local_active_rq": (0, 1), "http.filters.downstream_cx_destroy_remote": (1, 0),
+               "http.filters.downstream_cx_protocol_error": (0, 1)}),
+    "h2 WINDOW_UPDATE too far, connection": broken("GOAWAY 0 3"),
+    "h2 SETTINGS with a window too large": broken("GOAWAY 0 3 SETTINGS: too large SETTINGS_INITIAL_WINDOW_SIZE"),
+    "h2 SETTINGS on a stream": broken("GOAWAY 0 1 SETTINGS: stream_id != 0"),
+    "h2 PING on a stream": broken("GOAWAY 0 1 PING: stream_id != 0"),
+    "h2 PRIORITY of itself": Differs(
+        "PRIORITY of a stream that depends on itself", answer=(["GOAWAY 0 1 depend on itself", "end"], []), closed=(True, False),
+        stats={"http.edge.downstream_cx_destroy_local": (1, 0), "http.edge.downstream_cx_destroy_remote": (0, 1),
+               "http.edge.downstream_cx_protocol_error": (1, 0)}),
+    "h2 PUSH_PROMISE": broken("GOAWAY 1 1 PUSH_PROMISE: push disabled", log=UNKNOWN),
+    "h2 flood of empty DATA": FLOOD, "h2 flood of empty CONTINUATION": FLOOD,
+    **{f"h2 flood of {kind}": broken("GOAWAY 0 11", FLOOD.row) for kind in ("PRIORITY", "WINDOW_UPDATE", "SETTINGS")},
     "h2 blanks around a value": Differs("blanks around a header's value", stats={"cluster.up.upstream_cx_tx_bytes_total": (261, 265)}),
     "path //": Differs("path of slashes alone", log=(["path=/"], ["path=//"])),
     "buffer over": Differs(

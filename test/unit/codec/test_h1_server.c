@@ -360,7 +360,7 @@ static void test_shutdown_at_rest(void **state)
 static void test_raw_reply(void **state)
 {
     struct h1_harness *h = *state;
-    struct weir_codec_error e = {503, WEIR_STR("overload"), WEIR_STR("envoy overloaded")};
+    struct weir_codec_error e = {.status = 503, .details = WEIR_STR("overload"), .body = WEIR_STR("envoy overloaded")};
     weir_codec_reply(h->codec, &e, WEIR_STR("now"), WEIR_STR("envoy"));
     h1_pull(h);
     h1_assert_wire(h, "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 16\r\ncontent-type: text/plain\r\ndate: now\r\n"

@@ -275,7 +275,7 @@ static void test_reset_codes_as_told(void **state)
         uint32_t code;
         const char *log;
     } codes[] = {
-        {0, "X(REMOTE_NO_ERROR)"},
+        {0, "X(REMOTE http2.remote_reset)"},
         {1, "X(PROTOCOL http2.remote_reset)"},
         {2, "X(REMOTE http2.remote_reset)"},
         {7, "X(REMOTE_REFUSED http2.remote_refuse)"},
@@ -334,7 +334,29 @@ static void test_a_second_empty_data_frame(void **state)
     assert_true(c->server.failed);
     assert_string_equal(c->server.error, "http2.inbound_empty_frames_flood");
     assert_non_null(strstr(c->server.streams[0]->log.p, "X(PROTOCOL http2.inbound_empty_frames_flood)"));
+    assert_true(c->server.flood);
+    assert_true(c->server.streams_cut);
     assert_out(c, "GOAWAY(1 11) ");
+}
+
+/* What Envoy counts together: HEADERS and CONTINUATION, too; whatever has a payload ends the run. */
+static void test_empty_frames_of_a_head_count_too(void **state)
+{
+    struct connection *c = *state;
+    wire_headers(&c->wire, 1, false, LIST(GET_ROOT));
+    wire_data(&c->wire, 1, false, "");
+    wire_headers(&c->wire, 3, false, LIST(GET_ROOT));
+    wire_data(&c->wire, 3, false, "");
+    wire_frame(&c->wire, HEADERS, FLAG_END_STREAM, 5, "\x82", 1);
+    wire_frame(&c->wire, CONTINUATION, 0, 5, NULL, 0);
+    talk(c);
+    assert_false(c->server.failed);
+    wire_frame(&c->wire, CONTINUATION, 0, 5, NULL, 0);
+    talk(c);
+    assert_true(c->server.flood);
+    assert_string_equal(c->server.error, "http2.inbound_empty_frames_flood");
+    assert_string_equal(c->server.streams[2]->log.p, "X(PROTOCOL http2.inbound_empty_frames_flood)");
+    assert_out(c, "GOAWAY(5 11) ");
 }
 
 static void test_pings_that_are_read_are_answered(void **state)
@@ -360,6 +382,8 @@ static void flood(struct connection *c, uint8_t type, const void *payload, size_
     assert_true(c->server.failed);
     weir_codec_transport_blocked(c->server.codec, false);
     talk(c);
+    assert_true(c->server.flood);
+    assert_false(c->server.streams_cut);
     assert_non_null(strstr(c->out.p, "GOAWAY(0 11) "));
 }
 
@@ -406,6 +430,7 @@ static void test_window_updates(void **state)
     wire_u32_frame(&c->wire, WINDOW_UPDATE, 0, 1, 1);
     talk(c);
     assert_true(c->server.failed);
+    assert_true(c->server.flood);
     assert_non_null(strstr(c->out.p, "GOAWAY(1 11) "));
 }
 
@@ -527,6 +552,7 @@ int main(void)
         T(test_reset_codes_as_told),
         T(test_streams_beyond_the_limit_are_refused),
         T(test_a_second_empty_data_frame),
+        T(test_empty_frames_of_a_head_count_too),
         T(test_pings_that_are_read_are_answered),
         T(test_pings_that_nobody_reads_the_answers_of),
         T(test_settings_that_nobody_reads_the_answers_of),

@@ -376,9 +376,25 @@ static void test_trailers_that_are_none(void **state)
     (void)state;
     trailers_refused(LIST("x-t", "1"), false, RULE);
     trailers_refused(LIST(":path", "/"), true, FIELD);
-    trailers_refused(LIST("content-length", "0"), true, FIELD);
     trailers_refused(LIST("transfer-encoding", "chunked"), true, FIELD);
-    trailers_refused(LIST("host", "b"), true, FIELD);
+    trailers_refused(LIST("te", "gzip"), true, FIELD);
+}
+
+/* RFC 9110 6.5.1: a receiver may merge trailers into the head. */
+static void test_trailers_that_belong_in_the_head_are_dropped(void **state)
+{
+    (void)state;
+    struct connection *c = connection_new();
+    start(c);
+    wire_headers(&c->wire, 1, false, LIST(GET_ROOT));
+    wire_headers(&c->wire, 1, true, LIST("content-length", "5", "x-t", "1", "host", "b", "authorization", "c", "cookie", "d"));
+    wire_headers(&c->wire, 3, false, LIST(GET_ROOT));
+    wire_headers(&c->wire, 3, true, LIST("host", "b"));
+    talk(c);
+    assert_string_equal(c->server.streams[0]->log.p, "H[:method=GET :scheme=http :authority=a.test :path=/]T[x-t=1]!");
+    assert_string_equal(c->server.streams[1]->log.p, "H[:method=GET :scheme=http :authority=a.test :path=/]!");
+    assert_false(c->server.failed);
+    finish(c);
 }
 
 static void test_extended_connect_becomes_an_upgrade(void **state)
@@ -485,6 +501,7 @@ int main(void)
         cmocka_unit_test(test_a_body_must_have_the_length_that_was_said),
         cmocka_unit_test(test_trailers_end_a_request),
         cmocka_unit_test(test_trailers_that_are_none),
+        cmocka_unit_test(test_trailers_that_belong_in_the_head_are_dropped),
         cmocka_unit_test(test_extended_connect_becomes_an_upgrade),
         cmocka_unit_test(test_an_upgrade_may_be_refused),
         cmocka_unit_test(test_a_reset_leaves_after_the_head_of_the_same_turn),

@@ -399,6 +399,8 @@ static void on_error(void *owner, const struct weir_codec_error *e)
     struct peer *p = owner;
     assert_false(p->failed);
     p->failed = true;
+    p->flood = e->flood;
+    p->streams_cut = e->streams_cut;
     (void)snprintf(p->error, sizeof(p->error), "%.*s", WEIR_STR_ARG(e->details));
     for (size_t i = 0; i < p->count; i++)
         assert_null(p->streams[i]->s); /* all have heard of it */

@@ -62,7 +62,7 @@ struct peer {
     struct weir_codec *codec;
     struct stream_record **streams; /* in order of their beginning */
     size_t count;
-    bool wants_output, draining, failed;
+    bool wants_output, draining, failed, flood, streams_cut;
     char error[128];
     uint32_t capacity_events, pongs;
     /* What a test wants to do when something comes; may be NULL. */
