@@ -291,7 +291,7 @@ void weir_listener_stop(struct weir_listener *l, uint64_t drain_ms, bool immedia
 
 void weir_listener_drain(struct weir_listener *l, uint64_t drain_ms, bool immediately)
 {
-    drain_chains(l, drain_ms, immediately, false);
+    drain_chains(l, immediately ? 0 : drain_ms, false, false);
 }
 
 struct weir_listener *weir_listener_find(struct weir_worker *w, struct weir_str name)
@@ -360,7 +360,9 @@ void weir_listeners_shutdown(struct weir_worker *w, const struct weir_shutdown_o
         l->shutdown = s;
         s->pending++;
         if (l->stopped || !lingers) stop(l, o->drain_ms, true);
-        else drain_chains(l, 0, true, false);
+        /* While new clients are taken those at rest are borne too: each learns of the end by its next answer. The application's
+         * own connections keep nobody waiting that asks for nothing. */
+        else drain_chains(l, 0, o->part == WEIR_SHUTDOWN_OUTBOUND, false);
     }
     if (lingers) weir_timer_start(&w->timers, &s->linger, o->part == WEIR_SHUTDOWN_OUTBOUND ? o->drain_ms : o->linger_ms);
     if (o->part == WEIR_SHUTDOWN_OUTBOUND) outbound_end_if_idle(s);

@@ -38,7 +38,8 @@ void weir_listener_update(struct weir_listener *l, struct weir_listener_config *
  * the last one has ended. The pointer is invalid from now on. */
 void weir_listener_stop(struct weir_listener *l, uint64_t drain_ms, bool immediately, struct weir_mail *gone, struct weir_worker *to);
 /* The present connections are asked to end over drain_ms, new ones are still accepted and treated alike
- * (/drain_listeners?graceful). */
+ * (/drain_listeners?graceful): each by its next answer, immediately or as chance has it. Those at rest are not closed, for a
+ * request may be on its way to them. */
 void weir_listener_drain(struct weir_listener *l, uint64_t drain_ms, bool immediately);
 struct weir_listener *weir_listener_find(struct weir_worker *w, struct weir_str name);
 /* A connection that did not come by the listener's socket (a simulation's). Takes the transport. Not for listeners that look at

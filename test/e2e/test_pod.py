@@ -229,11 +229,13 @@ def test_drain_lets_inbound_clients_go_and_serves_on(start_weir):
     weir = start_weir(config.bootstrap([config.listener(inbound, saying("in"), name="in", traffic_direction="INBOUND"),
                                         config.listener(outbound, saying("out"), name="out", traffic_direction="OUTBOUND")]),
                       args=["--drain-strategy", "immediate"])
-    with http1.Client(outbound) as out:
+    with http1.Client(outbound) as out, http1.Client(inbound) as at_rest:
         assert out.request().get("connection") is None
+        assert at_rest.request().get("connection") is None
         done = process.run("weir", "drain", "--inbound-only", "--admin", f"http://{weir.admin_address}")
         assert done.returncode == 0, done.stderr
         wait_until(lambda: http1.get(inbound).get("connection") == "close", "the drain")
+        assert at_rest.request().get("connection") == "close"  # not cut: a request may be on its way
         assert out.request().get("connection") is None
     assert weir.admin("/ready")[0] == 200
 
@@ -382,6 +384,22 @@ def test_a_worker_that_hangs_is_not_alive(probed):
         wait_until(lambda: probe(port, "/live")[0] == 503, "the worker to be missed", 60)
         assert re.fullmatch(r"worker 1 has not answered for \d+ s\n", probe(port, "/live")[1])
     wait_until(lambda: probe(port, "/live") == (200, "LIVE\n"), "the worker's answer")
+
+
+def test_a_connection_at_rest_is_told_by_its_next_answer_in_the_shortest_drain(probed):
+    """Closed at once it would meet a request that is on its way."""
+    served = free_port()
+    weir, port = probed(config.bootstrap([config.listener(served, saying("late"))]), args=["--drain-min-time-s", 5])
+    with http1.Client(served) as at_rest, http1.Client(served) as silent:
+        for client in (at_rest, silent):
+            assert client.request().get("connection") is None
+        weir.send_signal(signal.SIGTERM)
+        wait_until(lambda: probe(port, "/ready") == (503, "DRAINING\n"), "the drain")
+        response = at_rest.request()
+        assert (response.body, response.get("connection")) == (b"late", "close")
+        at_rest.expect_closed()
+        silent.expect_closed()  # when new clients are no longer taken
+    assert weir.wait_exit() == 0
 
 
 def test_a_killed_weir_comes_back_on_the_same_sockets(start_program, tmp_path):
