@@ -15,6 +15,10 @@
 #include "xds/ads_messages.h"
 #include "xds/back_off.h"
 
+/* To ask a name server and knock at a port costs a control plane nothing, so what is not there yet is looked for more often than a
+ * stream is asked of what ends them. */
+#define UNREACHABLE_WAIT_MS 3000
+
 /* Batches of one stream; each is under way at most once. */
 enum op { OP_START, OP_METADATA, OP_STATUS, OP_SEND, OP_RECEIVE, OPS };
 
@@ -40,7 +44,7 @@ struct weir_ads {
     struct weir_str node; /* packed, on the heap */
     grpc_metadata *metadata;
     size_t metadata_count;
-    grpc_channel *channel;
+    struct weir_ads_channel *channel;
     grpc_completion_queue *queue;
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -78,7 +82,7 @@ static void stream_start(struct weir_ads *a)
     grpc_metadata_array_init(&s->initial);
     grpc_metadata_array_init(&s->trailing);
     s->details = grpc_empty_slice();
-    s->call = grpc_channel_create_call(a->channel, NULL, GRPC_PROPAGATE_DEFAULTS, a->queue,
+    s->call = grpc_channel_create_call(weir_ads_channel_grpc(a->channel), NULL, GRPC_PROPAGATE_DEFAULTS, a->queue,
                                        grpc_slice_from_static_string(methods[a->delta]), NULL,
                                        gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     start(a, OP_START,
@@ -212,7 +216,8 @@ static void stream_end(struct weir_ads *a)
     for (int t = 0; t < WEIR_RESOURCE_TYPES; t++)
         weir_subscription_stream_end(&a->types[t]);
     if (a->stop) return;
-    uint32_t wait_ms = weir_back_off_next_ms(&a->back_off);
+    uint32_t most_ms = weir_ads_channel_renew_if_unreachable(a->channel) ? UNREACHABLE_WAIT_MS : UINT32_MAX;
+    uint32_t wait_ms = weir_back_off_next_ms(&a->back_off, most_ms);
     if (!a->failing || s->why[0] != '\0')
         WEIR_LOG(CONFIG, WARNING, "xds: %s; trying again in %u ms", why, wait_ms);
     else
@@ -285,7 +290,7 @@ static void release(struct weir_ads *a)
     for (int t = 0; t < WEIR_RESOURCE_TYPES; t++)
         weir_subscription_deinit(&a->types[t]);
     if (a->queue != NULL) grpc_completion_queue_destroy(a->queue);
-    if (a->channel != NULL) grpc_channel_destroy(a->channel);
+    if (a->channel != NULL) weir_ads_channel_destroy(a->channel);
     for (size_t i = 0; i < a->metadata_count; i++) {
         grpc_slice_unref(a->metadata[i].key);
         grpc_slice_unref(a->metadata[i].value);

@@ -44,6 +44,7 @@ struct weir_ads_events {
 
 struct weir_ads_config {
     const char *target;       /* gRPC target of the static cluster: "ipv4:127.0.0.1:18000", "unix:/path" */
+    uint32_t connect_timeout_ms; /* of the cluster, with its handshakes; 0: 5,000 */
     const char *authority;    /* host name for :authority; NULL: the cluster's name */
     bool delta;
     const ProtobufCMessage *node; /* envoy.config.core.v3.Node, sent on each stream (the first request of a type only, as
@@ -55,7 +56,8 @@ struct weir_ads_config {
     const char *server_name; /* SNI; NULL: none is sent */
     const struct weir_san_match *sans; /* one of them must be in the server's certificate; none: the chain alone is checked */
     uint32_t san_count;
-    uint32_t back_off_base_ms, back_off_max_ms; /* 500, 30,000 */
+    /* 500, 30,000. A server that no connection reaches is asked for again within 3,000. */
+    uint32_t back_off_base_ms, back_off_max_ms;
     /* PINGs on a quiet connection. 0: the default, 305,000 and 20,000: servers built on gRPC hang up on clients that ask for
      * a sign of life more often than every five minutes, unless they are told to bear it. */
     uint32_t keepalive_ms, keepalive_timeout_ms;

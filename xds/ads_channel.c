@@ -9,10 +9,24 @@
 #include "dataplane/base/sanitize.h"
 #include "dataplane/limits.h"
 
+#define CONNECT_TIMEOUT_DEFAULT_MS 5000
 #define RECONNECT_MIN_MS 200
 #define RECONNECT_MAX_MS 5000
+#define DNS_TIMEOUT_MS 5000     /* of a whole look-up; gRPC's own is two minutes */
+#define DNS_MIN_INTERVAL_MS 500 /* a connection that breaks is a reason to look again; gRPC's own is 30 s */
 #define KEEPALIVE_DEFAULT_MS 305000
 #define KEEPALIVE_TIMEOUT_DEFAULT_MS 20000
+
+#define ARGS_MAX 20
+
+struct weir_ads_channel {
+    struct weir_arena *arena; /* this lies in it, and all texts */
+    grpc_channel *grpc;
+    grpc_channel_credentials *credentials;
+    const char *target;
+    grpc_arg args[ARGS_MAX];
+    size_t arg_count;
+};
 
 /* Checks the names of a server whose chain is good. Lives until gRPC lets go of it: a handshake may end after the client did,
  * so the names are its own. */
@@ -119,7 +133,48 @@ static grpc_arg string(const char *key, const char *value)
     return (grpc_arg){.type = GRPC_ARG_STRING, .key = (char *)key, .value.string = (char *)value};
 }
 
-grpc_channel *weir_ads_channel_create(const struct weir_ads_config *config, struct weir_error *e)
+static char *copy(struct weir_arena *a, const char *text)
+{
+    return text == NULL ? NULL : (char *)weir_arena_str(a, weir_str_of(text)).p;
+}
+
+static int milliseconds(uint32_t given, int otherwise)
+{
+    return given == 0 ? otherwise : given < INT32_MAX ? (int)given : INT32_MAX;
+}
+
+static void args_fill(struct weir_ads_channel *c, const struct weir_ads_config *config)
+{
+    size_t count = 0;
+    c->args[count++] = number(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)WEIR_XDS_MESSAGE_BYTES_MAX);
+    c->args[count++] = number(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    c->args[count++] = number(GRPC_ARG_ENABLE_RETRIES, 0);
+    c->args[count++] = number(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+    c->args[count++] = number(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    c->args[count++] = number(GRPC_ARG_DNS_ARES_QUERY_TIMEOUT_MS, DNS_TIMEOUT_MS);
+    c->args[count++] = number(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, DNS_MIN_INTERVAL_MS);
+    c->args[count++] = number(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_MIN_MS);
+    /* For all its name it is how long an attempt may take, handshakes included. */
+    c->args[count++] = number(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, milliseconds(config->connect_timeout_ms, CONNECT_TIMEOUT_DEFAULT_MS));
+    c->args[count++] = number(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MAX_MS);
+    c->args[count++] = number(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(config->keepalive_ms, KEEPALIVE_DEFAULT_MS));
+    c->args[count++] = number(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds(config->keepalive_timeout_ms, KEEPALIVE_TIMEOUT_DEFAULT_MS));
+    c->args[count++] = number(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    c->args[count++] = string(GRPC_ARG_PRIMARY_USER_AGENT_STRING, "weir/" WEIR_VERSION);
+    if (config->authority != NULL) c->args[count++] = string(GRPC_ARG_DEFAULT_AUTHORITY, copy(c->arena, config->authority));
+    /* Without it gRPC would send the authority as SNI. An address is never sent. */
+    if (config->tls)
+        c->args[count++] = string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, config->server_name != NULL ? copy(c->arena, config->server_name) : "0.0.0.0");
+    c->arg_count = count;
+}
+
+static grpc_channel *channel_new(const struct weir_ads_channel *c)
+{
+    /* The settings were taken once and can be again. */
+    return grpc_channel_create(c->target, c->credentials, &(grpc_channel_args){c->arg_count, (grpc_arg *)c->args});
+}
+
+struct weir_ads_channel *weir_ads_channel_create(const struct weir_ads_config *config, struct weir_error *e)
 {
     if (config->tls && (config->certificate_pem == NULL) != (config->key_pem == NULL)) {
         (void)weir_error_set(e, WEIR_ERR_INVALID, "a certificate and its key must be given together");
@@ -130,27 +185,37 @@ grpc_channel *weir_ads_channel_create(const struct weir_ads_config *config, stru
         (void)weir_error_set(e, WEIR_ERR_INVALID, "the TLS settings of %s can not be used", config->target);
         return NULL;
     }
-    int keepalive = (int)(config->keepalive_ms > 0 ? config->keepalive_ms : KEEPALIVE_DEFAULT_MS);
-    int timeout = (int)(config->keepalive_timeout_ms > 0 ? config->keepalive_timeout_ms : KEEPALIVE_TIMEOUT_DEFAULT_MS);
-    grpc_arg args[20];
-    size_t count = 0;
-    args[count++] = number(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)WEIR_XDS_MESSAGE_BYTES_MAX);
-    args[count++] = number(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    args[count++] = number(GRPC_ARG_ENABLE_RETRIES, 0);
-    args[count++] = number(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-    args[count++] = number(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    args[count++] = number(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, RECONNECT_MIN_MS);
-    args[count++] = number(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, RECONNECT_MIN_MS);
-    args[count++] = number(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_MAX_MS);
-    args[count++] = number(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive);
-    args[count++] = number(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, timeout);
-    args[count++] = number(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-    args[count++] = string(GRPC_ARG_PRIMARY_USER_AGENT_STRING, "weir/" WEIR_VERSION);
-    if (config->authority != NULL) args[count++] = string(GRPC_ARG_DEFAULT_AUTHORITY, config->authority);
-    /* Without it gRPC would send the authority as SNI. An address is never sent. */
-    if (config->tls) args[count++] = string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, config->server_name != NULL ? config->server_name : "0.0.0.0");
-    grpc_channel *channel = grpc_channel_create(config->target, credentials, &(grpc_channel_args){count, args});
-    grpc_channel_credentials_release(credentials);
-    if (channel == NULL) (void)weir_error_set(e, WEIR_ERR_INVALID, "no channel to %s", config->target);
-    return channel;
+    struct weir_arena *arena = weir_arena_create();
+    struct weir_ads_channel *c = WEIR_NEW(arena, struct weir_ads_channel, 1);
+    c->arena = arena;
+    c->credentials = credentials;
+    c->target = copy(arena, config->target);
+    args_fill(c, config);
+    c->grpc = channel_new(c);
+    if (c->grpc != NULL) return c;
+    (void)weir_error_set(e, WEIR_ERR_INVALID, "no channel to %s", config->target);
+    weir_ads_channel_destroy(c);
+    return NULL;
+}
+
+void weir_ads_channel_destroy(struct weir_ads_channel *c)
+{
+    if (c->grpc != NULL) grpc_channel_destroy(c->grpc);
+    grpc_channel_credentials_release(c->credentials);
+    weir_arena_destroy(c->arena);
+}
+
+grpc_channel *weir_ads_channel_grpc(const struct weir_ads_channel *c)
+{
+    return c->grpc;
+}
+
+bool weir_ads_channel_renew_if_unreachable(struct weir_ads_channel *c)
+{
+    if (grpc_channel_check_connectivity_state(c->grpc, 0) != GRPC_CHANNEL_TRANSIENT_FAILURE) return false;
+    grpc_channel *fresh = channel_new(c);
+    if (fresh == NULL) return true;
+    grpc_channel_destroy(c->grpc);
+    c->grpc = fresh;
+    return true;
 }

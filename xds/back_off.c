@@ -13,9 +13,9 @@ void weir_back_off_reset(struct weir_back_off *b)
     b->bound_ms = b->base_ms;
 }
 
-uint32_t weir_back_off_next_ms(struct weir_back_off *b)
+uint32_t weir_back_off_next_ms(struct weir_back_off *b, uint32_t most_ms)
 {
-    uint32_t ms = (uint32_t)weir_random_below(&b->random, b->bound_ms);
+    uint32_t ms = (uint32_t)weir_random_below(&b->random, b->bound_ms < most_ms ? b->bound_ms : most_ms);
     b->bound_ms = b->bound_ms > b->max_ms / 2 ? b->max_ms : b->bound_ms * 2;
     return ms;
 }

@@ -9,7 +9,7 @@ struct weir_back_off {
     struct weir_random random;
 };
 void weir_back_off_init(struct weir_back_off *b, uint32_t base_ms, uint32_t max_ms); /* base_ms > 0 */
-uint32_t weir_back_off_next_ms(struct weir_back_off *b);
+uint32_t weir_back_off_next_ms(struct weir_back_off *b, uint32_t most_ms); /* below most_ms this time; most_ms > 0 */
 void weir_back_off_reset(struct weir_back_off *b);
 
 #endif

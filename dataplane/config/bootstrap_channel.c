@@ -4,12 +4,22 @@
 #include "dataplane/base/data_source.h"
 #include "dataplane/base/str.h"
 #include "dataplane/config/bootstrap_internal.h"
+#include "dataplane/config/compile_dns.h"
 #include "dataplane/config/compile_tls.h"
 #include "google/protobuf/any.pb-c.h"
 #include "xds/wire_check.h"
 
+/* Who is asked for names: "" the system's own servers, else the first of the cluster's. gRPC asks one. */
+static const char *name_server(struct weir_bootstrap *b, const struct weir_dns_config *resolver)
+{
+    char text[WEIR_ADDRESS_TEXT_MAX];
+    if (resolver->resolver_count == 0) return "";
+    (void)weir_address_print(&resolver->resolvers[0], text);
+    return weir_arena_str(&b->arena, weir_str_of(text)).p;
+}
+
 /* One endpoint's address in gRPC's notation, NULL when it has none that gRPC could use. */
-static const char *grpc_address(struct weir_bootstrap *b, const pb_address *a, bool dns, const char **scheme)
+static const char *grpc_address(struct weir_bootstrap *b, const pb_address *a, bool dns, const struct weir_dns_config *resolver, const char **scheme)
 {
     if (a == NULL) return NULL;
     if (a->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE) {
@@ -24,12 +34,19 @@ static const char *grpc_address(struct weir_bootstrap *b, const pb_address *a, b
     if (!numeric && !dns) return NULL;
     *scheme = !numeric ? "dns" : ip.any.sa_family == AF_INET6 ? "ipv6" : "ipv4";
     if (numeric && ip.any.sa_family == AF_INET6) return weir_arena_printf(&b->arena, "[%s]:%u", s->address, s->port_value).p;
-    return weir_arena_printf(&b->arena, "%s%s:%u", numeric ? "" : "///", s->address, s->port_value).p;
+    if (numeric) return weir_arena_printf(&b->arena, "%s:%u", s->address, s->port_value).p;
+    return weir_arena_printf(&b->arena, "//%s/%s:%u", name_server(b, resolver), s->address, s->port_value).p;
 }
 
 /* "ipv4:10.0.0.1:80,10.0.0.2:80": all endpoints where they are of one kind, else the first. */
 static enum weir_err target_fill(struct weir_bootstrap *b, const pb_cluster *c, size_t index, struct weir_ads_config *out, struct weir_error *e)
 {
+    struct weir_dns_config resolver = {0};
+    struct weir_compile compile = {.arena = &b->arena, .scratch = &b->scratch, .error = e};
+    (void)weir_path_push(&compile, "static_resources", -1);
+    (void)weir_path_push(&compile, "clusters", (int)index);
+    enum weir_err err = weir_cluster_dns_compile(&compile, c, &resolver);
+    if (err != WEIR_OK) return err;
     bool dns = c->cluster_discovery_type_case == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE &&
                (c->type == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STRICT_DNS ||
                 c->type == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__LOGICAL_DNS);
@@ -41,7 +58,7 @@ static enum weir_err target_fill(struct weir_bootstrap *b, const pb_cluster *c, 
             const pb_lb_endpoint *p = l->endpoints[i]->lb_endpoints[j];
             const char *scheme = NULL;
             if (p->host_identifier_case != ENVOY__CONFIG__ENDPOINT__V3__LB_ENDPOINT__HOST_IDENTIFIER_ENDPOINT) continue;
-            const char *at = grpc_address(b, p->endpoint->address, dns, &scheme);
+            const char *at = grpc_address(b, p->endpoint->address, dns, &resolver, &scheme);
             if (at == NULL) continue;
             bool many = first_scheme != NULL && strncmp(scheme, "ip", 2) == 0 && strcmp(scheme, first_scheme) == 0;
             if (first_scheme == NULL) target = weir_arena_printf(&b->arena, "%s:%s", scheme, at);
@@ -174,6 +191,8 @@ enum weir_err weir_bootstrap_channel(struct weir_bootstrap *b, const pb_cluster 
     struct weir_compile c = {.arena = &b->arena, .scratch = &b->scratch, .error = e};
     enum weir_err err = target_fill(b, cluster, index, out, e);
     if (err != WEIR_OK) return err;
+    uint64_t connect_ms = weir_duration_ms(cluster->connect_timeout, 0);
+    out->connect_timeout_ms = connect_ms < INT32_MAX ? (uint32_t)connect_ms : INT32_MAX;
     (void)weir_path_push(&c, "static_resources", -1);
     size_t mark = weir_path_push(&c, "clusters", (int)index);
     err = keepalive_fill(&c, cluster, out);

@@ -1,4 +1,4 @@
-/* Parts of the compilation of clusters that concern DNS, between compile_cluster.c and compile_dns.c only. */
+/* Parts of the compilation of clusters that concern DNS, between compile_dns.c, compile_cluster.c and bootstrap_channel.c only. */
 #ifndef WEIR_CONFIG_COMPILE_DNS_H
 #define WEIR_CONFIG_COMPILE_DNS_H
 

@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from support import config, http1, process
+from support.dns import DnsServer
 from support.ports import free_port
 from support.tls import Authority
 from support.upstream import replying
@@ -62,6 +63,49 @@ def test_at_a_host_name(make_control_plane, start_weir):
     cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] = config.address(plane.port, "localhost")
     start_weir(bootstrap(cluster), ready=False)
     give_one_cluster(plane.accept())
+
+
+@pytest.fixture
+def dns():
+    server = DnsServer()
+    yield server
+    server.close()
+
+
+def named(dns, port):
+    """The control plane as control.test, which that server knows."""
+    return config.cluster("control", port, http2=True, type="STRICT_DNS", connect_timeout="1s",
+                          dns_resolution_config={"resolvers": [config.address(dns.port)]},
+                          load_assignment={"cluster_name": "control", "endpoints": [{"lb_endpoints": [
+                              {"endpoint": {"address": config.address(port, "control.test")}}]}]})
+
+
+def fail_some_times(weir, times):
+    weir.wait_stat("cluster_manager.cds.update_failure", lambda failures: failures >= times)
+
+
+def test_a_name_that_comes_late_is_found(make_control_plane, start_weir, dns):
+    plane = make_control_plane()
+    weir = start_weir(bootstrap(named(dns, plane.port)), ready=False)
+    fail_some_times(weir, 4)
+    dns.table["control.test"] = ["127.0.0.1"]
+    give_one_cluster(plane.accept())
+
+
+def test_a_name_that_leads_elsewhere_now_is_followed(make_control_plane, start_weir, dns):
+    plane = make_control_plane()
+    dns.table["control.test"] = ["127.0.0.2"]
+    weir = start_weir(bootstrap(named(dns, plane.port)), ready=False)
+    fail_some_times(weir, 3)
+    dns.table["control.test"] = ["127.0.0.1"]
+    give_one_cluster(plane.accept())
+
+
+def test_a_port_that_opens_late_is_found(make_control_plane, start_weir):
+    port = free_port()
+    weir = start_weir(bootstrap(config.cluster("control", port, http2=True)), ready=False)
+    fail_some_times(weir, 6)
+    give_one_cluster(make_control_plane(f"127.0.0.1:{port}").accept())
 
 
 def test_authority_and_initial_metadata_go_along(make_control_plane, start_weir):
