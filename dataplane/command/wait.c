@@ -23,7 +23,7 @@
 struct wait_options {
     const char *url, *quit_url, *install;
     uint64_t timeout_ms;
-    int exit_with;
+    int exit_with, go_on;
     char **command; /* NULL: none */
 };
 
@@ -32,6 +32,7 @@ static int usage(FILE *to)
     fprintf(to, "USAGE: weir wait [flags] [-- COMMAND ARGUMENT...]\n\n"
                 "Waits until weir is ready, then runs COMMAND in its place.\n\n"
                 "  --timeout DURATION\n        give up after it; default 60s\n"
+                "  --go-on\n        after that time do as if weir were ready\n"
                 "  --url URL\n        what answers 200 once weir is ready; default http://127.0.0.1:15021/ready\n"
                 "  --exit-with\n        stay as COMMAND's parent, pass signals on, and ask weir to end once COMMAND has; its exit code is ours\n"
                 "  --quit-url URL\n        who is asked to end; default http://127.0.0.1:15000/quitquitquit\n"
@@ -51,6 +52,10 @@ static int options_read(int argc, char **argv, struct wait_options *o)
         if (strcmp(flag, "--help") == 0) return usage(stdout);
         if (strcmp(flag, "--exit-with") == 0) {
             o->exit_with = 1;
+            continue;
+        }
+        if (strcmp(flag, "--go-on") == 0) {
+            o->go_on = 1;
             continue;
         }
         const char *value = i + 1 < argc ? argv[++i] : NULL;
@@ -144,7 +149,7 @@ int weir_wait_main(int argc, char **argv)
     int code = options_read(argc, argv, &o);
     if (code >= 0) return code;
     if (o.install != NULL) return install(o.install);
-    if (!became_ready(&o)) return 1;
+    if (!became_ready(&o) && !o.go_on) return 1;
     if (o.command == NULL) return 0;
     if (!o.exit_with) {
         execvp(o.command[0], o.command);

@@ -202,6 +202,12 @@ def test_wait_exit_with_passes_signals_to_the_command(probed, tmp_path):
     assert weir.wait_exit() == 0
 
 
+def test_wait_goes_on_without_weir_when_it_is_told_to():
+    done = process.run("weir", "wait", "--timeout", "200ms", "--go-on", "--url", f"http://127.0.0.1:{free_port()}/ready", "--", "/bin/sh", "-c", "exit 7")
+    assert done.returncode == 7
+    assert "is not ready after 200 ms" in done.stderr
+
+
 def test_wait_installs_itself_for_other_containers(probed, tmp_path):
     weir, port = probed(config.bootstrap())
     done = process.run("weir-wait", "--install", tmp_path / "wait")
