@@ -27,25 +27,22 @@ enum {
     S_BAD,
 };
 
+#define FAULT(status, details, body) {status, WEIR_STR_INIT(details), WEIR_STR_INIT(body), .flood = false}
 static const struct weir_codec_error errors[WEIR_H1_FAULT_COUNT] = {
-    [WEIR_H1_FAULT_CODEC] = {400, WEIR_STR_INIT("http1.codec_error"), WEIR_STR_INIT("Bad Request")},
-    [WEIR_H1_FAULT_CHARACTERS] = {400, WEIR_STR_INIT("http1.invalid_characters"), WEIR_STR_INIT("Bad Request")},
-    [WEIR_H1_FAULT_TOO_LARGE] = {431, WEIR_STR_INIT("http1.headers_too_large"),
-                                 WEIR_STR_INIT("Request Header Fields Too Large")},
-    [WEIR_H1_FAULT_TOO_MANY] = {431, WEIR_STR_INIT("http1.too_many_headers"),
-                                WEIR_STR_INIT("Request Header Fields Too Large")},
-    [WEIR_H1_FAULT_LOW_VERSION] = {426, WEIR_STR_INIT("low_version"), WEIR_STR_INIT("Upgrade Required")},
-    [WEIR_H1_FAULT_TRANSFER_ENCODING] = {501, WEIR_STR_INIT("http1.invalid_transfer_encoding"),
-                                         WEIR_STR_INIT("Not Implemented")},
-    [WEIR_H1_FAULT_LENGTH_AND_CHUNKED] = {400, WEIR_STR_INIT("http1.content_length_and_chunked_not_allowed"),
-                                          WEIR_STR_INIT("Bad Request")},
-    [WEIR_H1_FAULT_AUTHORITY] = {400, WEIR_STR_INIT("http.invalid_authority"), WEIR_STR_INIT("Bad Request")},
-    [WEIR_H1_FAULT_URL] = {400, WEIR_STR_INIT("http1.invalid_url"), WEIR_STR_INIT("Bad Request")},
-    [WEIR_H1_FAULT_UNDERSCORE] = {400, WEIR_STR_INIT("http1.unexpected_underscore"), WEIR_STR_INIT("Bad Request")},
-    [WEIR_H1_FAULT_CONNECTION_HEADER] = {400, WEIR_STR_INIT("http1.connection_header_rejected"),
-                                         WEIR_STR_INIT("Bad Request")},
-    [WEIR_H1_FAULT_BODY_DISALLOWED] = {400, WEIR_STR_INIT("http1.body_disallowed"), WEIR_STR_INIT("Bad Request")},
+    [WEIR_H1_FAULT_CODEC] = FAULT(400, "http1.codec_error", "Bad Request"),
+    [WEIR_H1_FAULT_CHARACTERS] = FAULT(400, "http1.invalid_characters", "Bad Request"),
+    [WEIR_H1_FAULT_TOO_LARGE] = FAULT(431, "http1.headers_too_large", "Request Header Fields Too Large"),
+    [WEIR_H1_FAULT_TOO_MANY] = FAULT(431, "http1.too_many_headers", "Request Header Fields Too Large"),
+    [WEIR_H1_FAULT_LOW_VERSION] = FAULT(426, "low_version", "Upgrade Required"),
+    [WEIR_H1_FAULT_TRANSFER_ENCODING] = FAULT(501, "http1.invalid_transfer_encoding", "Not Implemented"),
+    [WEIR_H1_FAULT_LENGTH_AND_CHUNKED] = FAULT(400, "http1.content_length_and_chunked_not_allowed", "Bad Request"),
+    [WEIR_H1_FAULT_AUTHORITY] = FAULT(400, "http.invalid_authority", "Bad Request"),
+    [WEIR_H1_FAULT_URL] = FAULT(400, "http1.invalid_url", "Bad Request"),
+    [WEIR_H1_FAULT_UNDERSCORE] = FAULT(400, "http1.unexpected_underscore", "Bad Request"),
+    [WEIR_H1_FAULT_CONNECTION_HEADER] = FAULT(400, "http1.connection_header_rejected", "Bad Request"),
+    [WEIR_H1_FAULT_BODY_DISALLOWED] = FAULT(400, "http1.body_disallowed", "Bad Request"),
 };
+#undef FAULT
 
 const struct weir_codec_error *weir_h1_error(enum weir_h1_fault f)
 {
