@@ -25,7 +25,7 @@ struct weir_publisher *weir_publisher_create(const struct weir_publisher_options
     p->o = *o;
     p->events = events;
     p->ctx = ctx;
-    weir_list_init(&p->draining);
+    weir_publish_draining_init(p);
     weir_list_init(&p->spare);
     return p;
 }
@@ -110,6 +110,12 @@ static void record_destroy(struct weir_record *r)
     free(r);
 }
 
+void weir_record_remove(struct weir_publisher *p, struct weir_record *r)
+{
+    weir_map_remove(&p->records[r->type], r->name);
+    record_destroy(r);
+}
+
 void weir_publisher_now_warming(struct weir_publisher *p, enum weir_resource_type type, bool warming)
 {
     if (warming) {
@@ -153,8 +159,7 @@ static void removed(struct weir_publisher *p, enum weir_resource_type type, stru
     case WEIR_ROUTES: weir_publish_route_table_removed(p, r); return;
     case WEIR_RESOURCE_TYPES: abort();
     }
-    weir_map_remove(&p->records[type], r->name);
-    record_destroy(r);
+    weir_record_remove(p, r);
 }
 
 /* What the compile thread took may still be refused: a socket that cannot be made. */
@@ -220,6 +225,18 @@ struct weir_str *weir_publisher_wanted(struct weir_publisher *p, enum weir_resou
     return type == WEIR_ENDPOINTS ? weir_publish_eds_names(p, a, count) : weir_publish_rds_names(p, a, count);
 }
 
+void weir_publisher_forget_left(struct weir_publisher *p)
+{
+    weir_publish_endpoints_forget_left(p);
+    weir_publish_route_tables_forget_left(p);
+}
+
+void weir_publisher_forgotten(struct weir_publisher *p, enum weir_resource_type type, struct weir_str name)
+{
+    if (type == WEIR_ENDPOINTS) weir_publish_endpoints_forgotten(p, name);
+    if (type == WEIR_ROUTES) weir_publish_route_tables_forgotten(p, name);
+}
+
 static int by_name(const void *a, const void *b)
 {
     const struct weir_record *x = *(struct weir_record *const *)a, *y = *(struct weir_record *const *)b;
@@ -280,6 +297,7 @@ void weir_publisher_destroy(struct weir_publisher *p)
     while (weir_map_next(&p->records[WEIR_CLUSTERS], &at, &name, &value)) weir_publish_cluster_removed(p, value);
     for (int t = 0; t < WEIR_RESOURCE_TYPES; t++) records_destroy(p, (enum weir_resource_type)t);
     weir_map_deinit(&p->eds);
+    weir_publish_route_tables_deinit(p);
     weir_publish_draining_deinit(p);
     weir_publish_worker_deinit(p->o.control); /* its runtime */
     free(p);

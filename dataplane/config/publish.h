@@ -43,7 +43,8 @@ struct weir_publisher;
 struct weir_publisher_events {
     /* The set of endpoint or route table names that are wanted has changed: subscribe anew. */
     void (*on_wanted)(void *ctx, enum weir_resource_type type);
-    /* Out of weir_publisher_forget_left(): what was accepted of it is to be forgotten (a job with the name removed). */
+    /* Out of weir_publisher_forget_left(): what was accepted of it is to be forgotten (a job with the name removed, then
+     * weir_publisher_forgotten()). */
     void (*on_forget)(void *ctx, enum weir_resource_type type, uint32_t source, struct weir_str name);
     /* Something stopped warming: initialisation may go on. */
     void (*on_warmed)(void *ctx);
@@ -67,9 +68,11 @@ void weir_publisher_destroy(struct weir_publisher *p);
 const char *weir_publisher_apply(struct weir_publisher *p, struct weir_compile_job *job);
 /* Endpoint or route table names wanted now, in the arena. */
 struct weir_str *weir_publisher_wanted(struct weir_publisher *p, enum weir_resource_type type, struct weir_arena *a, size_t *count);
-/* Endpoints that no cluster names any more go. Call where the subscription is changed to what is wanted, not before: a name that is
+/* Endpoints that no cluster and route tables that no listener names any more go (a listener that drains still does). Call where the subscription is changed to what is wanted, not before: a name that is
  * given up and wanted again in between is no change to the control plane, which would not send it again. */
 void weir_publisher_forget_left(struct weir_publisher *p);
+/* The job of on_forget is done: drops what a response that was under way meanwhile brought of it. */
+void weir_publisher_forgotten(struct weir_publisher *p, enum weir_resource_type type, struct weir_str name);
 /* Clusters or listeners that are warming; and each by name with what it waits for. */
 size_t weir_publisher_warming(const struct weir_publisher *p, enum weir_resource_type type);
 void weir_publisher_each_warming(struct weir_publisher *p, void (*each)(void *ctx, enum weir_resource_type type, struct weir_str name, const char *waits_for),

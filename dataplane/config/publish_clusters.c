@@ -207,7 +207,13 @@ void weir_publish_endpoints_removed(struct weir_publisher *p, struct weir_record
     (void)r; /* hosts stay, as in Envoy: an assignment goes with its cluster or is replaced by an empty one */
 }
 
-void weir_publisher_forget_left(struct weir_publisher *p)
+void weir_publish_endpoints_forgotten(struct weir_publisher *p, struct weir_str name)
+{
+    struct weir_record *r = weir_publisher_record(p, WEIR_ENDPOINTS, name);
+    if (r != NULL && weir_map_get(&p->eds, name) == NULL) weir_record_remove(p, r);
+}
+
+void weir_publish_endpoints_forget_left(struct weir_publisher *p)
 {
     size_t at = 0;
     struct weir_str name;

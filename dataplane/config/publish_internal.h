@@ -11,8 +11,11 @@ struct weir_publisher {
     struct weir_map records[WEIR_RESOURCE_TYPES]; /* name → struct weir_record */
     size_t warming[WEIR_RESOURCE_TYPES];
     struct weir_map eds; /* eds service name → struct eds_name (publish_clusters.c) */
+    struct weir_map rds; /* route table names that were told to be wanted, each its own value (publish_routes.c) ... */
+    bool rds_changed;    /* ... and may be others by now */
     struct weir_publish_counts counts[WEIR_RESOURCE_TYPES];
     struct weir_list draining; /* old versions of listeners (publish_draining.c) */
+    struct weir_timer drained;
     struct weir_list spare;    /* sockets of listeners that this response removed, for its new ones (publish_listeners.c) */
     bool listening;
     struct weir_error listen_error;
@@ -22,6 +25,7 @@ struct weir_publisher {
 
 void weir_record_set_active(struct weir_record *r, struct weir_resource *resource);  /* takes the reference; drops the old one */
 void weir_record_set_warming(struct weir_record *r, struct weir_resource *resource); /* the same */
+void weir_record_remove(struct weir_publisher *p, struct weir_record *r);
 void weir_publisher_now_warming(struct weir_publisher *p, enum weir_resource_type type, bool warming);
 
 /* A resource that is new or changed (its reference goes over), and a removed name. */
@@ -32,9 +36,16 @@ void weir_publish_clusters_runtime_changed(struct weir_publisher *p);
 void weir_publish_endpoints(struct weir_publisher *p, struct weir_record *r, struct weir_resource *endpoints);
 void weir_publish_endpoints_removed(struct weir_publisher *p, struct weir_record *r);
 struct weir_str *weir_publish_eds_names(struct weir_publisher *p, struct weir_arena *a, size_t *count);
+void weir_publish_endpoints_forget_left(struct weir_publisher *p);
+void weir_publish_endpoints_forgotten(struct weir_publisher *p, struct weir_str name);
 
 void weir_publish_route_table(struct weir_publisher *p, struct weir_record *r, struct weir_resource *table);
 void weir_publish_route_table_removed(struct weir_publisher *p, struct weir_record *r);
+/* A listener has come, gone or changed: others than before may be wanted. */
+void weir_publish_rds_changed(struct weir_publisher *p);
+void weir_publish_route_tables_forget_left(struct weir_publisher *p);
+void weir_publish_route_tables_forgotten(struct weir_publisher *p, struct weir_str name);
+void weir_publish_route_tables_deinit(struct weir_publisher *p);
 
 /* Refused: its socket cannot be made, what served before serves on. */
 enum weir_err weir_publish_listener(struct weir_publisher *p, struct weir_record *r, struct weir_resource *config, struct weir_error *error);
@@ -44,6 +55,9 @@ void weir_publish_listeners_applied(struct weir_publisher *p); /* at the end of 
 void weir_publish_listener_removed(struct weir_publisher *p, struct weir_record *r);
 /* An old version of a listener (a reference is taken), with as many chains as it drains by itself; 0: the whole of it. */
 void weir_publish_draining(struct weir_publisher *p, struct weir_resource *listener, size_t chains);
+/* Each such version in turn: *at is NULL at first. NULL: no more. */
+const struct weir_resource *weir_publish_draining_next(struct weir_publisher *p, struct weir_list **at);
+void weir_publish_draining_init(struct weir_publisher *p);
 void weir_publish_draining_deinit(struct weir_publisher *p);
 
 /* A route table that listeners may be waiting for has come (or was given up). */

@@ -256,6 +256,7 @@ static void warmed(struct entry *e)
         weir_resource_acquire(resource);
         weir_record_set_warming(e->record, NULL);
         if (commit(e, resource, &error) != WEIR_OK) WEIR_LOG(CONFIG, ERROR, "listener '%.*s': %s", WEIR_STR_ARG(e->record->name), error.text);
+        weir_publish_rds_changed(e->publisher); /* what the version before named is not wanted any more */
     }
     warming_end(e);
 }
@@ -363,7 +364,12 @@ static void wait_begin(struct entry *e, struct weir_resource *resource)
     if (!e->waits) weir_publisher_now_warming(p, WEIR_LISTENERS, true);
     e->waits = true;
     if (!for_ever) weir_timer_start(&p->o.control->timers, &e->give_up, bound);
-    p->events->on_wanted(p->ctx, WEIR_ROUTES);
+    weir_publish_rds_changed(p);
+}
+
+static bool names_tables(const struct weir_record *r)
+{
+    return (r->active != NULL && r->active->need_count > 0) || (r->warming != NULL && r->warming->need_count > 0);
 }
 
 /* As weir_publish_listener; the caller holds a reference too. */
@@ -375,7 +381,7 @@ static enum weir_err take(struct entry *e, struct weir_resource *resource, struc
         weir_resource_release(resource);
         weir_record_set_warming(r, NULL);
         sockets_swap(&e->fresh, NULL);
-        if (e->waits) p->events->on_wanted(p->ctx, WEIR_ROUTES);
+        if (e->waits) weir_publish_rds_changed(p);
         warming_end(e);
         return WEIR_OK;
     }
@@ -390,11 +396,11 @@ static enum weir_err take(struct entry *e, struct weir_resource *resource, struc
         wait_begin(e, resource);
         return WEIR_OK;
     }
-    bool needy = resource->need_count > 0;
+    bool needy = resource->need_count > 0 || names_tables(r);
     weir_record_set_warming(r, NULL);
     err = commit(e, resource, error);
     warming_end(e);
-    if (needy && r->active != NULL) p->events->on_wanted(p->ctx, WEIR_ROUTES);
+    if (needy) weir_publish_rds_changed(p);
     return err;
 }
 
@@ -430,12 +436,12 @@ void weir_publish_listener_removed(struct weir_publisher *p, struct weir_record 
     sockets_swap(&e->fresh, NULL);
     unbound_set(e, NULL);
     bool waited = e->waits;
-    bool needed = (r->active != NULL && r->active->need_count > 0) || (r->warming != NULL && r->warming->need_count > 0);
+    bool needed = names_tables(r);
     weir_record_set_active(r, NULL);
     weir_record_set_warming(r, NULL);
     free(e);
     if (waited) weir_publisher_now_warming(p, WEIR_LISTENERS, false);
-    if (needed && !p->closing) p->events->on_wanted(p->ctx, WEIR_ROUTES);
+    if (needed) weir_publish_rds_changed(p);
 }
 
 void weir_publish_listeners_check(struct weir_publisher *p)
@@ -469,6 +475,8 @@ struct weir_str *weir_publish_rds_names(struct weir_publisher *p, struct weir_ar
         const struct weir_record *r = value;
         room += (r->active != NULL ? r->active->need_count : 0) + (r->warming != NULL ? r->warming->need_count : 0);
     }
+    const struct weir_resource *drains;
+    for (struct weir_list *d = NULL; (drains = weir_publish_draining_next(p, &d)) != NULL;) room += drains->need_count;
     struct weir_str *out = WEIR_NEW(a, struct weir_str, room + 1);
     struct weir_map seen = {0};
     at = 0;
@@ -478,6 +486,7 @@ struct weir_str *weir_publish_rds_names(struct weir_publisher *p, struct weir_ar
         names_add(&seen, out, count, r->active, a);
         names_add(&seen, out, count, r->warming, a);
     }
+    for (struct weir_list *d = NULL; (drains = weir_publish_draining_next(p, &d)) != NULL;) names_add(&seen, out, count, drains, a);
     weir_map_deinit(&seen);
     return out;
 }

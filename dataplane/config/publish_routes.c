@@ -1,4 +1,5 @@
-/* Route tables: one mail a worker, which swaps the pin in its array. Streams that run keep the table they began with. */
+/* Route tables: one mail a worker, which swaps the pin in its array. Streams that run keep the table they began with. A table
+ * that listeners named goes when the last of them does; one that came before any listener named it waits. */
 #include <stdlib.h>
 
 #include "dataplane/config/publish_internal.h"
@@ -49,10 +50,86 @@ void weir_publish_route_table(struct weir_publisher *p, struct weir_record *r, s
     weir_publish_listeners_check(p);
 }
 
+static void table_remove(struct weir_publisher *p, struct weir_record *r)
+{
+    if (r->active != NULL) table_send(p, r->name, NULL);
+    weir_record_remove(p, r);
+}
+
+void weir_publish_rds_changed(struct weir_publisher *p)
+{
+    if (p->closing) return;
+    p->rds_changed = true;
+    p->events->on_wanted(p->ctx, WEIR_ROUTES);
+}
+
+static bool is_wanted(struct weir_publisher *p, struct weir_str name)
+{
+    if (!p->rds_changed) return weir_map_get(&p->rds, name) != NULL;
+    struct weir_arena a = {0};
+    size_t count = 0;
+    const struct weir_str *names = weir_publish_rds_names(p, &a, &count);
+    bool is = false;
+    for (size_t i = 0; i < count && !is; i++) is = weir_str_eq(names[i], name);
+    weir_arena_deinit(&a);
+    return is;
+}
+
+/* A table in use stays and serves, as in Envoy. */
 void weir_publish_route_table_removed(struct weir_publisher *p, struct weir_record *r)
 {
-    (void)p;
-    (void)r; /* a table in use stays and serves, as in Envoy; it goes when no listener names it any more */
+    if (!is_wanted(p, r->name)) table_remove(p, r);
+}
+
+static void name_forget(struct weir_publisher *p, struct weir_str name)
+{
+    char *owned = weir_map_remove(&p->rds, name);
+    struct weir_record *r = weir_publisher_record(p, WEIR_ROUTES, (struct weir_str){owned, name.n});
+    if (r != NULL) {
+        p->events->on_forget(p->ctx, WEIR_ROUTES, r->source, r->name);
+        table_remove(p, r);
+    }
+    free(owned);
+}
+
+void weir_publish_route_tables_forget_left(struct weir_publisher *p)
+{
+    if (!p->rds_changed) return;
+    p->rds_changed = false;
+    struct weir_arena a = {0};
+    struct weir_map now = {0};
+    size_t count = 0, gone = 0, at = 0;
+    struct weir_str name;
+    struct weir_str *names = weir_publish_rds_names(p, &a, &count);
+    for (size_t i = 0; i < count; i++) weir_map_set(&now, names[i], names);
+    struct weir_str *left = WEIR_NEW(&a, struct weir_str, p->rds.count + 1);
+    while (weir_map_next(&p->rds, &at, &name, NULL))
+        if (weir_map_get(&now, name) == NULL) left[gone++] = name;
+    for (size_t i = 0; i < gone; i++) name_forget(p, left[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (weir_map_get(&p->rds, names[i]) != NULL) continue;
+        char *owned = malloc(names[i].n + 1);
+        if (owned == NULL) abort();
+        memcpy(owned, names[i].p, names[i].n);
+        owned[names[i].n] = '\0';
+        weir_map_set(&p->rds, (struct weir_str){owned, names[i].n}, owned);
+    }
+    weir_map_deinit(&now);
+    weir_arena_deinit(&a);
+}
+
+void weir_publish_route_tables_forgotten(struct weir_publisher *p, struct weir_str name)
+{
+    struct weir_record *r = weir_publisher_record(p, WEIR_ROUTES, name);
+    if (r != NULL && !is_wanted(p, name)) table_remove(p, r);
+}
+
+void weir_publish_route_tables_deinit(struct weir_publisher *p)
+{
+    size_t at = 0;
+    void *owned;
+    while (weir_map_next(&p->rds, &at, NULL, &owned)) free(owned);
+    weir_map_deinit(&p->rds);
 }
 
 struct runtime_mail {

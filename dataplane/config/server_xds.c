@@ -16,6 +16,13 @@
 
 static void forget_done(struct weir_compile_job *job)
 {
+    struct weir_server *s = job->ctx;
+    weir_publisher_forgotten(s->publisher, job->type, job->removed[0]);
+    weir_compile_job_destroy(job);
+}
+
+static void forget_dropped(struct weir_compile_job *job)
+{
     weir_compile_job_destroy(job);
 }
 
@@ -26,7 +33,9 @@ static void on_forget(void *ctx, enum weir_resource_type type, uint32_t source, 
     job->source = source;
     job->removed[0] = weir_arena_str(&job->arena, name);
     weir_ttls_set(s->ttls, type, name, 0, 0);
-    job->done = job->dropped = forget_done;
+    job->ctx = s;
+    job->done = forget_done;
+    job->dropped = forget_dropped;
     weir_server_submit(s, job);
 }
 
