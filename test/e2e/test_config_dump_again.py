@@ -6,9 +6,10 @@ import pytest
 
 from support import config, http1, process
 from support.ports import free_port
+from support.resources import ADS, eds_cluster, endpoints, listener, resource
 from support.upstream import replying
 from support.weir import validate
-from test_xds import ADS, ControlPlane, eds_cluster, endpoints, listener, resource
+from test_xds import ControlPlane
 
 if not process.binary("weir").exists() or not process.binary("weir-control-plane").exists():
     pytest.skip("weir is not built", allow_module_level=True)

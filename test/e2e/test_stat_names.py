@@ -12,7 +12,8 @@ from support.parity import RealEnvoy
 from support.ports import free_port
 from support.wait import wait_until
 from support.weir import Weir
-from test_xds import ADS, ControlPlane, eds_cluster, endpoints, resource, routes
+from support.resources import ADS, eds_cluster, endpoints, resource, routes
+from test_xds import ControlPlane
 
 pytestmark = pytest.mark.peers
 if not process.binary("weir").exists() or not process.binary("weir-control-plane").exists():
