@@ -13,6 +13,7 @@
 
 #define WEIR_COMPILE_PATH_MAX 512
 
+struct weir_stats;
 struct weir_stats_registry;
 struct weir_log_sinks;
 struct weir_runtime;
@@ -23,8 +24,8 @@ struct weir_support_log;
 struct weir_compile_names {
     uint32_t (*cluster_slot)(void *ctx, struct weir_str cluster_name);
     /* For a table that comes by RDS: the resource that asks waits for it while it warms, at most initial_fetch_timeout_ms
-     * (0: for ever), ConfigSource.initial_fetch_timeout. */
-    uint32_t (*route_table_slot)(void *ctx, struct weir_str route_config_name, uint64_t initial_fetch_timeout_ms);
+     * (0: for ever), ConfigSource.initial_fetch_timeout. `stats` of the subscription lives as long as the resource. */
+    uint32_t (*route_table_slot)(void *ctx, struct weir_str route_config_name, uint64_t initial_fetch_timeout_ms, struct weir_stats *stats);
     /* Whether a cluster of that name has been accepted, be it warming (RouteConfiguration.validate_clusters). NULL: all are. */
     bool (*cluster_known)(void *ctx, struct weir_str cluster_name);
     void *ctx;

@@ -8,9 +8,11 @@
 
 #include "dataplane/base/arena.h"
 
+struct weir_stats;
 struct weir_resource_need {
     struct weir_str name;
     uint64_t initial_fetch_timeout_ms; /* 0: for ever */
+    struct weir_stats *stats;          /* of the subscription (config/source_stats.h), held by who needs; NULL: none */
 };
 struct weir_resource {
     _Atomic uint32_t refs;
@@ -19,7 +21,7 @@ struct weir_resource {
     uint64_t hash; /* of the bytes it was compiled from */
     struct weir_str packed;   /* those bytes, kept for /config_dump; in the arena */
     uint64_t updated_wall_ns; /* when they came, Unix time */
-    /* Route tables that it names (a listener, by RDS): it warms until they are there. */
+    /* Route tables that it names (a listener, by RDS): it warms until they are there. A name may stand here under several `stats`. */
     uint32_t need_count;
     const struct weir_resource_need *needs;
 };

@@ -83,6 +83,12 @@ void weir_breaker_give(struct weir_breaker *b, const struct weir_breaker_limits 
     remaining_add(l, r, stats, 1);
 }
 
+void weir_breaker_touch(struct weir_stats_shard *stats, uint32_t priority)
+{
+    for (int r = 0; r < WEIR_BREAKER_COUNT && stats != NULL; r++)
+        if (r != WEIR_BREAKER_RETRIES) weir_stat_touch(stats, gauge((enum weir_breaker_resource)r, priority));
+}
+
 void weir_breaker_track(struct weir_breaker *b, const struct weir_breaker_limits *l, struct weir_stats_shard *stats)
 {
     if (l->remaining == NULL) return;

@@ -30,6 +30,9 @@ void weir_breaker_take(struct weir_breaker *b, const struct weir_breaker_limits 
                        struct weir_stats_shard *stats, uint32_t priority);
 void weir_breaker_give(struct weir_breaker *b, const struct weir_breaker_limits *l, enum weir_breaker_resource r,
                        struct weir_stats_shard *stats, uint32_t priority);
+/* The gauges that a first connection and its request would move, were a limit near: they are in use from now on. `stats` may be
+ * NULL. */
+void weir_breaker_touch(struct weir_stats_shard *stats, uint32_t priority);
 /* Control thread, `stats` its shard: what is left under the limits is counted from here on (track_remaining). */
 void weir_breaker_track(struct weir_breaker *b, const struct weir_breaker_limits *l, struct weir_stats_shard *stats);
 /* Control thread, `stats` its shard: the limits are others now; the gauges follow. */

@@ -45,6 +45,14 @@ const struct weir_stat_desc weir_cluster_control_stat_descs[WEIR_CC_COUNT] = {
         WEIR_CLUSTER_CONTROL_GAUGES(X)
 #undef X
             [WEIR_CC_default_total_match_count] = {"default.total_match_count", WEIR_COUNTER},
+    [WEIR_CC_version] = {"version", WEIR_GAUGE | WEIR_WIDE},
+};
+
+const struct weir_stat_desc weir_cluster_eds_stat_descs[WEIR_CE_COUNT] = {
+    [WEIR_CE_init_fetch_timeout] = {"init_fetch_timeout", WEIR_COUNTER},
+    [WEIR_CE_update_rejected] = {"update_rejected", WEIR_COUNTER},
+    [WEIR_CE_update_time] = {"update_time", WEIR_GAUGE},
+    [WEIR_CE_update_duration] = {"update_duration", WEIR_HISTOGRAM},
 };
 
 const struct weir_stat_desc weir_outlier_stat_descs[WEIR_OS_COUNT] = {

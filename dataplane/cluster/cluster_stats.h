@@ -80,15 +80,19 @@ void weir_cluster_record_time(struct weir_stats_shard *s, uint64_t ms, bool inte
     X(original_dst_host_invalid) X(update_attempt) X(update_empty) X(update_failure) X(update_no_rebuild) X(update_success)
 #define WEIR_CLUSTER_CONTROL_GAUGES(X)                                                                                  \
     X(lb_subsets_active) X(max_host_weight) X(membership_degraded) X(membership_excluded) X(membership_healthy)                 \
-    X(membership_total) X(version) X(warming_state)
+    X(membership_total) X(warming_state)
 enum weir_cluster_control_stat {
 #define X(name) WEIR_CC_##name,
     WEIR_CLUSTER_CONTROL_COUNTERS(X) WEIR_CLUSTER_CONTROL_GAUGES(X)
 #undef X
         WEIR_CC_default_total_match_count,
+    WEIR_CC_version,
     WEIR_CC_COUNT
 };
 extern const struct weir_stat_desc weir_cluster_control_stat_descs[WEIR_CC_COUNT];
+/* What an EDS cluster has besides. */
+enum weir_cluster_eds_stat { WEIR_CE_init_fetch_timeout, WEIR_CE_update_rejected, WEIR_CE_update_time, WEIR_CE_update_duration, WEIR_CE_COUNT };
+extern const struct weir_stat_desc weir_cluster_eds_stat_descs[WEIR_CE_COUNT];
 
 #define WEIR_OUTLIER_COUNTERS(X)                                                                                        \
     X(ejections_consecutive_5xx) X(ejections_detected_consecutive_5xx) X(ejections_detected_consecutive_gateway_failure)        \

@@ -106,9 +106,9 @@ struct weir_cluster_config {
     uint32_t keepalive_probes, keepalive_time_s, keepalive_interval_s;
 
     struct weir_str maintenance_key; /* "upstream.maintenance_mode.NAME" */
-    /* cluster.NAME.: enum weir_cluster_stat, weir_cluster_control_stat; cluster.NAME.outlier_detection.: weir_outlier_stat,
-     * NULL when it is off. */
-    struct weir_stats *stats, *control_stats, *outlier_stats;
+    /* cluster.NAME.: enum weir_cluster_stat, weir_cluster_control_stat, weir_cluster_eds_stat (NULL: not EDS);
+     * cluster.NAME.outlier_detection.: weir_outlier_stat, NULL when it is off. */
+    struct weir_stats *stats, *control_stats, *eds_stats, *outlier_stats;
     const void *metadata;
 };
 

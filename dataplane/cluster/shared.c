@@ -54,7 +54,7 @@ static uint64_t now_ms(const struct weir_cluster_shared *s)
 }
 
 static void outlier_timer_due(struct weir_timer *t);
-static void rebuild_hosts(struct weir_cluster_shared *s);
+static bool rebuild_hosts(struct weir_cluster_shared *s);
 
 static void outlier_configure(struct weir_cluster_shared *s)
 {
@@ -118,6 +118,7 @@ static void become_ready(struct weir_cluster_shared *s)
 {
     if (s->ready) return;
     s->ready = true;
+    weir_stat_set(s->stats, WEIR_CC_warming_state, 0);
     if (s->on_ready != NULL) s->on_ready(s->on_ready_ctx, s);
 }
 
@@ -144,6 +145,7 @@ struct weir_cluster_shared *weir_cluster_shared_create(const struct weir_cluster
     rebuild_hosts(s);
     /* EDS waits for its endpoints, DNS for its names; neither says so before the caller has the pointer. */
     if (config->type == WEIR_CLUSTER_STATIC || config->type == WEIR_CLUSTER_ORIGINAL_DST || !config->wait_for_warm_on_init || (s->resolution != NULL && weir_dns_resolution_done(s->resolution))) s->ready = true;
+    weir_stat_set(s->stats, WEIR_CC_warming_state, !s->ready);
     s->on_ready = on_ready;
     s->on_ready_ctx = ctx;
     return s;
@@ -173,9 +175,14 @@ void weir_cluster_shared_set_endpoints(struct weir_cluster_shared *s, struct wei
     struct weir_endpoints *before = s->endpoints;
     if (endpoints != NULL) weir_resource_acquire(&endpoints->resource);
     s->endpoints = endpoints;
-    rebuild_hosts(s);
+    if (!rebuild_hosts(s)) weir_stat_inc(s->stats, WEIR_CC_update_no_rebuild);
     if (before != NULL) weir_resource_release(&before->resource);
     become_ready(s);
+}
+
+void weir_cluster_shared_endpoints_unchanged(struct weir_cluster_shared *s)
+{
+    weir_stat_inc(s->stats, WEIR_CC_update_no_rebuild);
 }
 
 void weir_cluster_shared_resolved(struct weir_cluster_shared *s)
@@ -339,10 +346,23 @@ void weir_cluster_shared_count_hosts(struct weir_cluster_shared *s)
     weir_stat_set(s->stats, WEIR_CC_membership_total, set->count);
     weir_stat_set(s->stats, WEIR_CC_membership_healthy, healthy);
     weir_stat_set(s->stats, WEIR_CC_membership_degraded, degraded);
-    weir_stat_set(s->stats, WEIR_CC_max_host_weight, heaviest);
+    weir_stat_set(s->stats, WEIR_CC_membership_excluded, 0);
+    if (s->config->type != WEIR_CLUSTER_STATIC) weir_stat_set(s->stats, WEIR_CC_max_host_weight, heaviest);
 }
 
-static void rebuild_hosts(struct weir_cluster_shared *s)
+static bool members_same(const struct weir_host_set *a, const struct weir_host_set *b)
+{
+    if (a->count != b->count || a->overprovisioning_percent != b->overprovisioning_percent) return false;
+    for (uint32_t i = 0; i < a->count; i++) {
+        const struct weir_host_member *x = &a->at[i], *y = &b->at[i];
+        if (x->host != y->host || x->weight != y->weight || x->priority != y->priority || x->health != y->health || x->canary != y->canary) return false;
+        if (a->localities[x->locality].weight != b->localities[y->locality].weight || x->metadata != NULL || y->metadata != NULL) return false;
+    }
+    return true;
+}
+
+/* Whether anything is other than it was. */
+static bool rebuild_hosts(struct weir_cluster_shared *s)
 {
     struct weir_endpoints *from = s->config->type == WEIR_CLUSTER_EDS ? s->endpoints : s->config->endpoints;
     struct rebuild b = {.s = s, .from = from, .member_capacity = s->slot_capacity};
@@ -355,10 +375,13 @@ static void rebuild_hosts(struct weir_cluster_shared *s)
     uint32_t removed = hosts_drop_unnamed(&b);
     b.set->slot_count = s->slot_capacity;
     free(b.member_of);
+    bool changed = b.added + removed > 0 || !members_same(s->hosts, b.set);
     weir_host_set_release(s->hosts);
     s->hosts = b.set;
+    weir_stat_add(s->stats, WEIR_CC_default_total_match_count, b.set->count);
     if (b.added + removed > 0) weir_stat_inc(s->stats, WEIR_CC_membership_change);
     weir_cluster_shared_count_hosts(s);
+    return changed;
 }
 
 /* ---- outlier detection ---- */

@@ -83,6 +83,8 @@ void weir_cluster_shared_count_hosts(struct weir_cluster_shared *s);
 void weir_cluster_shared_set_config(struct weir_cluster_shared *s, struct weir_cluster_config *config);
 /* EDS. NULL: the assignment was removed; the cluster is empty then. Does not publish. */
 void weir_cluster_shared_set_endpoints(struct weir_cluster_shared *s, struct weir_endpoints *endpoints);
+/* The same endpoints came once more: nothing changes but what is counted of updates. */
+void weir_cluster_shared_endpoints_unchanged(struct weir_cluster_shared *s);
 /* The hosts of a DNS cluster have changed (cluster/resolution.h): publishes if the cluster was published before. */
 void weir_cluster_shared_resolved(struct weir_cluster_shared *s);
 /* Counters of HTTP/1 or HTTP/2 towards this cluster, made at first use. Any thread. Lives as long as the shared part. */

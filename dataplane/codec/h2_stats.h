@@ -39,5 +39,7 @@ enum weir_h2_stat {
         WEIR_H2_STAT_COUNT
 };
 extern const struct weir_stat_desc weir_h2_stat_descs[WEIR_H2_STAT_COUNT];
+/* The gauges that a connection would move, if weir kept anything back: in use from the first one on. */
+void weir_h2_stats_touch(struct weir_stats_shard *s);
 
 #endif

@@ -336,6 +336,7 @@ static enum weir_err fill(struct weir_compile *c, const pb_cluster *p, struct we
     if (c->stats == NULL) return WEIR_OK;
     out->stats = stats_keep(c, prefix, weir_cluster_stat_descs, WEIR_CS_COUNT);
     out->control_stats = stats_keep(c, prefix, weir_cluster_control_stat_descs, WEIR_CC_COUNT);
+    if (out->type == WEIR_CLUSTER_EDS) out->eds_stats = stats_keep(c, prefix, weir_cluster_eds_stat_descs, WEIR_CE_COUNT);
     for (int i = 0; i < 2; i++) {
         if (!track[i]) continue;
         struct weir_str own = weir_arena_printf(c->arena, "%.*scircuit_breakers.%s.", WEIR_STR_ARG(prefix), i == 0 ? "default" : "high");

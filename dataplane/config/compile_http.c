@@ -7,6 +7,7 @@
 #include "dataplane/codec/h2_stats.h"
 #include "dataplane/config/compile_codec.h"
 #include "dataplane/config/compile_types.h"
+#include "dataplane/config/source_stats.h"
 #include "dataplane/filters/filters.h"
 #include "dataplane/limits.h"
 #include "dataplane/observe/access_log.h"
@@ -90,6 +91,18 @@ static void compile_times(const pb_hcm *pb, struct weir_hcm *out)
     out->max_stream_duration_ms = weir_duration_ms(common != NULL ? common->max_stream_duration : NULL, 0);
 }
 
+/* Envoy's colons become underscores where a name is made part of another. */
+static struct weir_stats *rds_stats(struct weir_compile *c, const pb_hcm *pb)
+{
+    char *name = (char *)(uintptr_t)weir_arena_str(c->scratch, weir_str_of(pb->rds->route_config_name)).p, *to = name;
+    for (const char *at = name; *at != '\0'; at++) {
+        *to++ = *at == ':' ? '_' : *at;
+        if (*at == ':' && at[1] == '/') at += at[2] == '/' ? 2 : 1;
+    }
+    *to = '\0';
+    return stats_of(c, weir_arena_printf(c->scratch, "http.%s.rds.%s.", pb->stat_prefix, name), weir_rds_stat_descs, WEIR_RDS_COUNT);
+}
+
 static enum weir_err compile_routes(struct weir_compile *c, const pb_hcm *pb, struct weir_hcm *out)
 {
     if (pb->route_specifier_case == HCM(ROUTE_SPECIFIER_ROUTE_CONFIG)) {
@@ -108,7 +121,8 @@ static enum weir_err compile_routes(struct weir_compile *c, const pb_hcm *pb, st
     if (err != WEIR_OK) return err;
     uint64_t wait_ms = source != NULL ? weir_duration_ms(source->initial_fetch_timeout, WEIR_INITIAL_FETCH_TIMEOUT_MS_DEFAULT)
                                       : WEIR_INITIAL_FETCH_TIMEOUT_MS_DEFAULT;
-    out->route_table_slot = c->names->route_table_slot(c->names->ctx, weir_compile_str(c, pb->rds->route_config_name), wait_ms);
+    struct weir_stats *stats = c->stats != NULL ? rds_stats(c, pb) : NULL;
+    out->route_table_slot = c->names->route_table_slot(c->names->ctx, weir_compile_str(c, pb->rds->route_config_name), wait_ms, stats);
     weir_path_pop(c, mark);
     return WEIR_OK;
 }

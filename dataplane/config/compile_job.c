@@ -107,18 +107,18 @@ static uint32_t need_cluster(void *ctx, struct weir_str name)
     return n->names->cluster_slot(n->names->ctx, name);
 }
 
-static uint32_t need_route_table(void *ctx, struct weir_str name, uint64_t initial_fetch_timeout_ms)
+static uint32_t need_route_table(void *ctx, struct weir_str name, uint64_t initial_fetch_timeout_ms, struct weir_stats *stats)
 {
     struct needs *n = ctx;
     uint32_t i = 0;
-    while (i < n->count && !weir_str_eq(n->at[i].name, name)) i++;
+    while (i < n->count && !(n->at[i].stats == stats && weir_str_eq(n->at[i].name, name))) i++;
     if (i == n->count) {
         struct weir_resource_need *wider = WEIR_NEW(n->scratch, struct weir_resource_need, n->count + 1);
         if (n->count > 0) memcpy(wider, n->at, n->count * sizeof(*wider));
-        wider[n->count++] = (struct weir_resource_need){weir_arena_str(n->scratch, name), initial_fetch_timeout_ms};
+        wider[n->count++] = (struct weir_resource_need){weir_arena_str(n->scratch, name), initial_fetch_timeout_ms, stats};
         n->at = wider;
     }
-    return n->names->route_table_slot(n->names->ctx, name, initial_fetch_timeout_ms);
+    return n->names->route_table_slot(n->names->ctx, name, initial_fetch_timeout_ms, stats);
 }
 
 static bool cluster_known(void *ctx, struct weir_str name)
@@ -134,7 +134,7 @@ static void needs_keep(const struct needs *n, struct weir_resource *r)
 {
     struct weir_resource_need *at = WEIR_NEW(&r->arena, struct weir_resource_need, n->count + 1);
     for (uint32_t i = 0; i < n->count; i++)
-        at[i] = (struct weir_resource_need){weir_arena_str(&r->arena, n->at[i].name), n->at[i].initial_fetch_timeout_ms};
+        at[i] = (struct weir_resource_need){weir_arena_str(&r->arena, n->at[i].name), n->at[i].initial_fetch_timeout_ms, n->at[i].stats};
     r->needs = at;
     r->need_count = n->count;
 }

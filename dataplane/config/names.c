@@ -60,9 +60,10 @@ static uint32_t cluster_slot(void *ctx, struct weir_str name)
     return weir_names_cluster(ctx, name);
 }
 
-static uint32_t route_table_slot(void *ctx, struct weir_str name, uint64_t initial_fetch_timeout_ms)
+static uint32_t route_table_slot(void *ctx, struct weir_str name, uint64_t initial_fetch_timeout_ms, struct weir_stats *stats)
 {
-    (void)initial_fetch_timeout_ms; /* the compile job keeps it (compile_job.c) */
+    (void)initial_fetch_timeout_ms; /* the compile job keeps both (compile_job.c) */
+    (void)stats;
     return weir_names_route_table(ctx, name);
 }
 

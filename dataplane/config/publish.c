@@ -106,6 +106,7 @@ static void record_destroy(struct weir_record *r)
     refusal_clear(r);
     weir_record_set_active(r, NULL);
     weir_record_set_warming(r, NULL);
+    weir_record_set_version(r, NULL);
     free((void *)(uintptr_t)r->name.p);
     free(r);
 }
@@ -217,6 +218,7 @@ const char *weir_publisher_apply(struct weir_publisher *p, struct weir_compile_j
         item_refused(p, job, item, &nack);
     }
     if (job->type == WEIR_LISTENERS) weir_publish_listeners_applied(p);
+    weir_publish_heard(p, job);
     return nack.n > 0 ? nack.p : NULL;
 }
 

@@ -26,6 +26,7 @@ struct weir_record {
         uint64_t wall_ns;
     } refused;
     void *entry; /* the type's own: publish_clusters.c, publish_listeners.c */
+    struct weir_version *version; /* endpoints, routes: of the last response that had it accepted (publish_sources.c); NULL: none */
     bool left;   /* endpoints: nobody names them any more (weir_publisher_forget_left()) */
 };
 
@@ -66,6 +67,10 @@ void weir_publisher_destroy(struct weir_publisher *p);
 /* Takes what the job compiled. Returns the text of a NACK, "NAME: FIELD: reason" for each refused resource, in the job's
  * arena, or NULL. */
 const char *weir_publisher_apply(struct weir_publisher *p, struct weir_compile_job *job);
+/* The stream to the control plane ended, or could not be made, so many times: every subscription counts it. */
+void weir_publisher_sources_failed(struct weir_publisher *p, uint64_t times);
+/* For weir_stats_set_text_teller(): the versions of endpoints by cluster and of route tables. */
+void weir_publisher_tell_texts(void *publisher, weir_stat_text_fn *fn, void *ctx);
 /* Endpoint or route table names wanted now, in the arena. */
 struct weir_str *weir_publisher_wanted(struct weir_publisher *p, enum weir_resource_type type, struct weir_arena *a, size_t *count);
 /* Endpoints that no cluster and route tables that no listener names any more go (a listener that drains still does). Call where the subscription is changed to what is wanted, not before: a name that is

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "dataplane/base/log.h"
+#include "dataplane/cluster/cluster_stats.h"
 #include "dataplane/config/publish_internal.h"
 
 struct entry {
@@ -68,6 +69,7 @@ static void warmed(struct entry *e)
     if (config != NULL) weir_resource_acquire(config);
     weir_record_set_warming(e->record, NULL);
     weir_record_set_active(e->record, config);
+    weir_stat_set(e->shared->stats, WEIR_CC_warming_state, 0); /* should it have given up waiting */
     weir_cluster_shared_publish(e->shared);
     weir_publisher_now_warming(p, WEIR_CLUSTERS, false);
 }
@@ -85,6 +87,7 @@ static void on_give_up(struct weir_timer *t)
     struct entry *e = WEIR_CONTAINER_OF(t, struct entry, give_up);
     WEIR_LOG(CONFIG, WARNING, "cluster '%.*s': initial fetch of its endpoints timed out, it serves without them",
              WEIR_STR_ARG(e->record->name));
+    weir_publish_source_timed_out(e->publisher, e->shared->config);
     warmed(e);
 }
 
@@ -121,6 +124,7 @@ static void config_use(struct entry *e, struct weir_resource *resource)
     } else {
         weir_cluster_shared_set_config(e->shared, config);
     }
+    weir_publish_source_cluster(p, config);
     if (endpoints != NULL) weir_cluster_shared_set_endpoints(e->shared, endpoints);
     if (weir_cluster_shared_ready(e->shared)) {
         if (e->waits) { /* was warming under an earlier version of itself */
@@ -225,6 +229,36 @@ void weir_publish_endpoints_forget_left(struct weir_publisher *p)
         if (r->active == NULL) continue;
         weir_record_set_active(r, NULL);
         p->events->on_forget(p->ctx, WEIR_ENDPOINTS, r->source, r->name);
+    }
+}
+
+static void users_visit(const struct eds_name *n, void (*fn)(void *ctx, const struct weir_cluster_config *c), void *ctx)
+{
+    for (const struct weir_list *at = n->users.next; at != &n->users; at = at->next) {
+        const struct entry *e = WEIR_CONTAINER_OF(at, struct entry, eds_node);
+        if (e->shared != NULL) fn(ctx, e->shared->config);
+    }
+}
+
+void weir_publish_eds_each(struct weir_publisher *p, struct weir_str name, void (*fn)(void *ctx, const struct weir_cluster_config *c), void *ctx)
+{
+    const struct eds_name *n = weir_map_get(&p->eds, name);
+    if (n != NULL) users_visit(n, fn, ctx);
+}
+
+void weir_publish_eds_all(struct weir_publisher *p, void (*fn)(void *ctx, const struct weir_cluster_config *c), void *ctx)
+{
+    size_t at = 0;
+    void *value;
+    while (weir_map_next(&p->eds, &at, NULL, &value)) users_visit(value, fn, ctx);
+}
+
+void weir_publish_eds_unchanged(struct weir_publisher *p, struct weir_str name)
+{
+    const struct eds_name *n = weir_map_get(&p->eds, name);
+    for (const struct weir_list *at = n != NULL ? n->users.next : NULL; n != NULL && at != &n->users; at = at->next) {
+        const struct entry *e = WEIR_CONTAINER_OF(at, struct entry, eds_node);
+        if (e->shared != NULL) weir_cluster_shared_endpoints_unchanged(e->shared);
     }
 }
 

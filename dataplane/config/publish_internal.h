@@ -26,7 +26,16 @@ struct weir_publisher {
 void weir_record_set_active(struct weir_record *r, struct weir_resource *resource);  /* takes the reference; drops the old one */
 void weir_record_set_warming(struct weir_record *r, struct weir_resource *resource); /* the same */
 void weir_record_remove(struct weir_publisher *p, struct weir_record *r);
+void weir_record_set_version(struct weir_record *r, struct weir_version *v);        /* takes a reference of its own; drops the old one */
 void weir_publisher_now_warming(struct weir_publisher *p, enum weir_resource_type type, bool warming);
+
+/* publish_sources.c: what is counted of subscriptions. After the job has been applied; a cluster with a configuration that is new;
+ * a listener that is new or changed; nothing came within initial_fetch_timeout. */
+void weir_publish_heard(struct weir_publisher *p, const struct weir_compile_job *job);
+void weir_publish_source_cluster(struct weir_publisher *p, const struct weir_cluster_config *config);
+void weir_publish_source_timed_out(struct weir_publisher *p, const struct weir_cluster_config *config);
+void weir_publish_sources_listener(struct weir_publisher *p, const struct weir_resource *listener);
+void weir_publish_sources_listener_timed_out(struct weir_publisher *p, const struct weir_resource *listener);
 
 /* A resource that is new or changed (its reference goes over), and a removed name. */
 void weir_publish_cluster(struct weir_publisher *p, struct weir_record *r, struct weir_resource *config);
@@ -38,6 +47,10 @@ void weir_publish_endpoints_removed(struct weir_publisher *p, struct weir_record
 struct weir_str *weir_publish_eds_names(struct weir_publisher *p, struct weir_arena *a, size_t *count);
 void weir_publish_endpoints_forget_left(struct weir_publisher *p);
 void weir_publish_endpoints_forgotten(struct weir_publisher *p, struct weir_str name);
+/* Clusters whose endpoints have this name; those of all names. Each with the configuration that was given last. */
+void weir_publish_eds_each(struct weir_publisher *p, struct weir_str name, void (*fn)(void *ctx, const struct weir_cluster_config *c), void *ctx);
+void weir_publish_eds_all(struct weir_publisher *p, void (*fn)(void *ctx, const struct weir_cluster_config *c), void *ctx);
+void weir_publish_eds_unchanged(struct weir_publisher *p, struct weir_str name); /* they came again as they were */
 
 void weir_publish_route_table(struct weir_publisher *p, struct weir_record *r, struct weir_resource *table);
 void weir_publish_route_table_removed(struct weir_publisher *p, struct weir_record *r);

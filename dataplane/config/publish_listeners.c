@@ -266,6 +266,7 @@ static void on_give_up(struct weir_timer *t)
     struct entry *e = WEIR_CONTAINER_OF(t, struct entry, give_up);
     WEIR_LOG(CONFIG, WARNING, "listener '%.*s': initial fetch of its route tables timed out, it serves without them",
              WEIR_STR_ARG(e->record->name));
+    if (e->record->warming != NULL) weir_publish_sources_listener_timed_out(e->publisher, e->record->warming);
     warmed(e);
 }
 
@@ -392,6 +393,7 @@ static enum weir_err take(struct entry *e, struct weir_resource *resource, struc
     }
     if (r->active != NULL || r->warming != NULL) p->counts[WEIR_LISTENERS].modified++;
     else p->counts[WEIR_LISTENERS].added++;
+    weir_publish_sources_listener(p, resource);
     if (!needs_met(p, resource)) {
         wait_begin(e, resource);
         return WEIR_OK;

@@ -378,6 +378,7 @@ enum weir_err weir_server_create(const struct weir_options *o, struct weir_boots
                                            .stats = s->stats, .clusters = &s->clusters,
                                            .drain_time_s = o->drain_time_s, .drain_immediately = o->drain_immediately};
         s->publisher = weir_publisher_create(&p, &weir_server_publisher_events, s);
+        weir_stats_set_text_teller(s->stats, weir_publisher_tell_texts, s->publisher);
         s->ttls = weir_ttls_create(s->control, weir_server_expired, s);
         if (s->b.runtime != NULL) weir_publisher_set_runtime(s->publisher, s->b.runtime);
         err = weir_server_admin_start(s, e);

@@ -29,7 +29,7 @@ struct weir_worker_thread {
     struct weir_shutdown_order shutdown;
 };
 struct weir_xds_counts {
-    uint64_t update_success, update_rejected, reloads, init_fetch_timeouts;
+    uint64_t update_success, update_rejected, update_failure, reloads, init_fetch_timeouts; /* update_failure: of a file */
     uint64_t update_time_ms, reload_time_ms; /* Unix time of the last accepted one, and of the last that changed something */
     char version[128]; /* of the last accepted response, cut; NUL-terminated */
 };
@@ -80,7 +80,11 @@ struct weir_server {
     pthread_mutex_t lock; /* guards `closing` against the ADS client's thread */
     bool closing;
     _Atomic bool ads_connected;
-    _Atomic uint64_t ads_failures, ads_attempts[WEIR_RESOURCE_TYPES];
+    _Atomic uint64_t ads_failures;
+    _Atomic bool ads_asked[WEIR_RESOURCE_TYPES]; /* a request of the type has left */
+    uint64_t ads_failures_told;                  /* to the publisher */
+    struct weir_mail ads_failed;                 /* under way at most once */
+    _Atomic bool ads_failed_posted;
     struct weir_xds_counts xds[WEIR_RESOURCE_TYPES];
     uint32_t wanted, subscribed; /* bits by resource type */
     struct weir_deferred wanted_later;

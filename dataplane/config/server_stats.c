@@ -48,7 +48,7 @@ enum { ATTEMPT, SUCCESS, REJECTED, FAILURE, FETCH_TIMEOUT, UPDATE_TIME, SOURCE_V
 TABLE(source_descs, [ATTEMPT] = {"update_attempt", WEIR_COUNTER}, [SUCCESS] = {"update_success", WEIR_COUNTER},
       [REJECTED] = {"update_rejected", WEIR_COUNTER}, [FAILURE] = {"update_failure", WEIR_COUNTER},
       [FETCH_TIMEOUT] = {"init_fetch_timeout", WEIR_COUNTER}, [UPDATE_TIME] = {"update_time", WEIR_GAUGE},
-      [SOURCE_VERSION] = {"version", WEIR_GAUGE}, [UPDATE_DURATION] = {"update_duration", WEIR_HISTOGRAM},
+      [SOURCE_VERSION] = {"version", WEIR_GAUGE | WEIR_WIDE}, [UPDATE_DURATION] = {"update_duration", WEIR_HISTOGRAM},
       [RELOAD] = {"config_reload", WEIR_COUNTER}, [RELOAD_TIME] = {"config_reload_time_ms", WEIR_GAUGE});
 enum { R_FEATURE_USE, R_FEATURE_SEEN, R_OVERRIDES, R_LOAD_ERROR, R_LOAD_SUCCESS, R_KEYS, R_LAYERS, R_COUNT };
 TABLE(runtime_descs, [R_FEATURE_USE] = {"deprecated_feature_use", WEIR_COUNTER},
@@ -66,6 +66,12 @@ TABLE(dns_descs, [D_RESOLVE] = {"resolve_total", WEIR_COUNTER}, [D_PENDING] = {"
       [D_NOT_FOUND] = {"not_found", WEIR_COUNTER}, [D_FAILED] = {"get_addr_failure", WEIR_COUNTER}, [D_TIMEOUTS] = {"timeouts", WEIR_COUNTER});
 
 #define FLUSH_INTERVAL_MS 5000 /* Bootstrap.stats_flush_interval's default */
+
+/* What is as it was is not touched: a number that never moved is unused (?usedonly). */
+static void show(struct weir_stats_shard *s, uint32_t index, uint64_t value)
+{
+    if (atomic_load_explicit(&s->at[index], memory_order_relaxed) != (int64_t)value) weir_stat_set(s, index, (int64_t)value);
+}
 
 static int64_t physical_bytes(void)
 {
@@ -108,6 +114,10 @@ void weir_server_stats_create(struct weir_server *s)
     s->server_stats = weir_stats_acquire(s->stats, WEIR_STR("server."), server_descs, SERVER_COUNT);
     s->cluster_stats = weir_stats_acquire(s->stats, WEIR_STR("cluster_manager."), cluster_descs, C_COUNT);
     s->listener_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager."), listener_descs, L_COUNT);
+    static const uint32_t known[] = {STATE, STATIC_UNKNOWN, DYNAMIC_UNKNOWN, WIP_PROTOS, TOTAL_CONNECTIONS, FIPS_MODE}; /* even at 0, as Envoy's are */
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) weir_stat_touch(weir_stats_shard(s->server_stats, s->worker_count), known[i]);
+    weir_stat_touch(weir_stats_shard(s->cluster_stats, s->worker_count), C_WARMING);
+    weir_stat_touch(weir_stats_shard(s->listener_stats, s->worker_count), L_WARMING);
     s->cds_stats = weir_stats_acquire(s->stats, WEIR_STR("cluster_manager.cds."), source_descs, SOURCE_COUNT);
     s->lds_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager.lds."), source_descs, RELOAD);
     s->runtime_stats = weir_stats_acquire(s->stats, WEIR_STR("runtime."), runtime_descs, R_COUNT);
@@ -135,6 +145,7 @@ static void on_admin_connection_ended(void *ctx, uint64_t length_ms)
     struct weir_server *s = ctx;
     weir_stat_record(weir_stats_shard(s->admin_http_stats, s->worker_count), WEIR_HTTP_CX_LENGTH_MS, length_ms);
     weir_stat_record(weir_stats_shard(s->admin_listener_stats, s->worker_count), WEIR_LS_downstream_cx_length_ms, length_ms);
+    weir_stat_record(weir_stats_shard(s->admin_listener_stats, s->worker_count), WEIR_LS_connections_accepted_per_socket_event, 1);
 }
 
 static void on_admin_request_ended(void *ctx, uint64_t length_ms)
@@ -177,14 +188,15 @@ static void admin_refresh(struct weir_server *s)
         {http, WEIR_HTTP_RQ_ACTIVE, c->requests_active},
     };
     uint64_t completed = 0;
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) weir_stat_set(all[i].shard, all[i].index, (int64_t)all[i].value);
+    weir_stat_touch(listener, WEIR_LS_downstream_pre_cx_active);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) show(all[i].shard, all[i].index, all[i].value);
     for (uint32_t i = 0; i < 5; i++) {
         completed += c->answers[i];
-        weir_stat_set(http, WEIR_HTTP_RQ_1XX + i, (int64_t)c->answers[i]);
-        weir_stat_set(by_class, WEIR_HTTP_LISTENER_RQ_1XX + i, (int64_t)c->answers[i]);
+        show(http, WEIR_HTTP_RQ_1XX + i, c->answers[i]);
+        show(by_class, WEIR_HTTP_LISTENER_RQ_1XX + i, c->answers[i]);
     }
-    weir_stat_set(http, WEIR_HTTP_RQ_COMPLETED, (int64_t)completed);
-    weir_stat_set(by_class, WEIR_HTTP_LISTENER_RQ_COMPLETED, (int64_t)completed);
+    show(http, WEIR_HTTP_RQ_COMPLETED, completed);
+    show(by_class, WEIR_HTTP_LISTENER_RQ_COMPLETED, completed);
 }
 
 /* --- configuration sources --- */
@@ -211,25 +223,28 @@ static void work_refresh(struct weir_server *s)
     for (int t = 0; t < WEIR_RESOURCE_TYPES; t++) {
         const struct weir_publish_counts *c = weir_publisher_counts(s->publisher, (enum weir_resource_type)t);
         struct weir_stats_shard *shard = weir_stats_shard(s->work_stats[t], s->worker_count);
-        weir_stat_set(shard, COMPILED, (int64_t)c->compiled);
-        weir_stat_set(shard, UNCHANGED, (int64_t)c->unchanged);
-        weir_stat_set(shard, NOT_TAKEN, (int64_t)c->not_taken);
+        show(shard, COMPILED, c->compiled);
+        show(shard, UNCHANGED, c->unchanged);
+        show(shard, NOT_TAKEN, c->not_taken);
     }
 }
 
 static void source_refresh(struct weir_server *s, struct weir_stats *set, enum weir_resource_type type)
 {
     struct weir_stats_shard *shard = weir_stats_shard(set, s->worker_count);
-    weir_stat_set(shard, ATTEMPT, (int64_t)atomic_load_explicit(&s->ads_attempts[type], memory_order_relaxed));
-    weir_stat_set(shard, SUCCESS, (int64_t)s->xds[type].update_success);
-    weir_stat_set(shard, REJECTED, (int64_t)s->xds[type].update_rejected);
-    weir_stat_set(shard, FAILURE, (int64_t)atomic_load_explicit(&s->ads_failures, memory_order_relaxed));
-    weir_stat_set(shard, FETCH_TIMEOUT, (int64_t)s->xds[type].init_fetch_timeouts);
-    weir_stat_set(shard, UPDATE_TIME, (int64_t)s->xds[type].update_time_ms);
-    if (s->xds[type].version[0] != 0) weir_stat_set(shard, SOURCE_VERSION, (int64_t)weir_hash_stable(weir_str_of(s->xds[type].version)));
+    const struct weir_xds_counts *c = &s->xds[type];
+    bool asked = atomic_load_explicit(&s->ads_asked[type], memory_order_relaxed);
+    uint64_t failures = c->update_failure + (asked ? atomic_load_explicit(&s->ads_failures, memory_order_relaxed) : 0);
+    show(shard, ATTEMPT, asked + c->update_success + c->update_rejected + failures + c->init_fetch_timeouts); /* as Envoy counts them */
+    show(shard, SUCCESS, c->update_success);
+    show(shard, REJECTED, c->update_rejected);
+    show(shard, FAILURE, failures);
+    show(shard, FETCH_TIMEOUT, c->init_fetch_timeouts);
+    show(shard, UPDATE_TIME, c->update_time_ms);
+    if (c->version[0] != 0) show(shard, SOURCE_VERSION, weir_hash_stable(weir_str_of(c->version)));
     if (type != WEIR_CLUSTERS) return;
-    weir_stat_set(shard, RELOAD, (int64_t)s->xds[type].reloads);
-    weir_stat_set(shard, RELOAD_TIME, (int64_t)s->xds[type].reload_time_ms);
+    show(shard, RELOAD, c->reloads);
+    show(shard, RELOAD_TIME, c->reload_time_ms);
 }
 
 struct totals {
@@ -252,9 +267,9 @@ static void totals_refresh(struct weir_server *s, struct weir_stats_shard *serve
 {
     struct totals t = {s, 0, INT64_MAX};
     weir_publisher_each(s->publisher, WEIR_LISTENERS, listener_total, &t);
-    weir_stat_set(server, TOTAL_CONNECTIONS, t.connections);
+    show(server, TOTAL_CONNECTIONS, (uint64_t)t.connections);
     int64_t days = t.expiry_s == INT64_MAX ? UINT32_MAX : (t.expiry_s - (int64_t)(s->control->wall_ns / 1000000000u)) / 86400;
-    weir_stat_set(server, FIRST_CERT_DAYS, days > 0 ? days : 0);
+    show(server, FIRST_CERT_DAYS, (uint64_t)(days > 0 ? days : 0));
 }
 
 static void runtime_refresh(struct weir_server *s)
@@ -268,52 +283,53 @@ static void runtime_refresh(struct weir_server *s)
         keys++;
         overrides += s->b.admin_layer >= 0 && values[s->b.admin_layer].p != NULL;
     }
-    weir_stat_set(shard, R_KEYS, (int64_t)keys);
-    weir_stat_set(shard, R_LAYERS, r != NULL ? weir_runtime_layer_count(r) : 0);
-    weir_stat_set(shard, R_OVERRIDES, overrides > 0);
-    weir_stat_set(shard, R_LOAD_SUCCESS, (int64_t)s->runtime_loads + 1);
+    show(shard, R_KEYS, keys);
+    show(shard, R_LAYERS, r != NULL ? weir_runtime_layer_count(r) : 0);
+    show(shard, R_OVERRIDES, overrides > 0);
+    show(shard, R_LOAD_SUCCESS, s->runtime_loads + 1);
 }
 
 static void dns_refresh(struct weir_server *s)
 {
     struct weir_stats_shard *shard = weir_stats_shard(s->dns_stats, s->worker_count);
     const struct weir_dns_counts *c = weir_dns_counts(s->clusters.dns);
-    weir_stat_set(shard, D_RESOLVE, (int64_t)c->asked);
-    weir_stat_set(shard, D_PENDING, (int64_t)c->pending);
-    weir_stat_set(shard, D_NOT_FOUND, (int64_t)c->not_found);
-    weir_stat_set(shard, D_FAILED, (int64_t)c->failed);
-    weir_stat_set(shard, D_TIMEOUTS, (int64_t)c->timeouts);
+    show(shard, D_RESOLVE, c->asked);
+    if (c->asked > 0) weir_stat_touch(shard, D_PENDING);
+    show(shard, D_PENDING, c->pending);
+    show(shard, D_NOT_FOUND, c->not_found);
+    show(shard, D_FAILED, c->failed);
+    show(shard, D_TIMEOUTS, c->timeouts);
 }
 
 static void managers_refresh(struct weir_server *s)
 {
     struct weir_stats_shard *shard = weir_stats_shard(s->cluster_stats, s->worker_count);
     const struct weir_publish_counts *c = weir_publisher_counts(s->publisher, WEIR_CLUSTERS);
-    weir_stat_set(shard, C_WARMING, (int64_t)weir_publisher_warming(s->publisher, WEIR_CLUSTERS));
-    int64_t active = (int64_t)weir_publisher_active(s->publisher, WEIR_CLUSTERS);
-    weir_stat_set(shard, C_ACTIVE, active);
+    show(shard, C_WARMING, weir_publisher_warming(s->publisher, WEIR_CLUSTERS));
+    uint64_t active = weir_publisher_active(s->publisher, WEIR_CLUSTERS);
+    show(shard, C_ACTIVE, active);
     const struct weir_publish_counts *hosts = weir_publisher_counts(s->publisher, WEIR_ENDPOINTS);
-    weir_stat_set(shard, C_UPDATED, (int64_t)hosts->modified);
-    weir_stat_set(weir_stats_shard(s->inflated_stats, s->worker_count), 0, active);
-    for (uint32_t i = 0; i < s->worker_count; i++) weir_stat_set(weir_stats_shard(s->worker_inflated_stats[i], s->worker_count), 0, active);
-    weir_stat_set(shard, C_ADDED, (int64_t)c->added);
-    weir_stat_set(shard, C_MODIFIED, (int64_t)c->modified);
-    weir_stat_set(shard, C_REMOVED, (int64_t)c->removed);
+    show(shard, C_UPDATED, hosts->modified);
+    show(weir_stats_shard(s->inflated_stats, s->worker_count), 0, active);
+    for (uint32_t i = 0; i < s->worker_count; i++) show(weir_stats_shard(s->worker_inflated_stats[i], s->worker_count), 0, active);
+    show(shard, C_ADDED, c->added);
+    show(shard, C_MODIFIED, c->modified);
+    show(shard, C_REMOVED, c->removed);
     shard = weir_stats_shard(s->listener_stats, s->worker_count);
     c = weir_publisher_counts(s->publisher, WEIR_LISTENERS);
     size_t chains = 0;
-    weir_stat_set(shard, L_WARMING, (int64_t)weir_publisher_warming(s->publisher, WEIR_LISTENERS));
-    weir_stat_set(shard, L_ACTIVE, (int64_t)weir_publisher_active(s->publisher, WEIR_LISTENERS));
-    weir_stat_set(shard, L_DRAINING, (int64_t)weir_publisher_draining(s->publisher, &chains));
-    weir_stat_set(shard, L_CHAINS_DRAINING, (int64_t)chains);
-    weir_stat_set(shard, L_WORKERS, s->stage == WEIR_STAGE_LIVE);
-    weir_stat_set(shard, L_ADDED, (int64_t)c->added);
-    weir_stat_set(shard, L_MODIFIED, (int64_t)c->modified);
-    weir_stat_set(shard, L_REMOVED, (int64_t)c->removed);
-    weir_stat_set(shard, L_STOPPED, (int64_t)c->stopped);
-    weir_stat_set(shard, L_IN_PLACE, (int64_t)c->updated_in_place);
-    weir_stat_set(shard, L_CREATED, (int64_t)c->created);
-    weir_stat_set(shard, L_CREATE_FAILED, (int64_t)c->refused);
+    show(shard, L_WARMING, weir_publisher_warming(s->publisher, WEIR_LISTENERS));
+    show(shard, L_ACTIVE, weir_publisher_active(s->publisher, WEIR_LISTENERS));
+    show(shard, L_DRAINING, weir_publisher_draining(s->publisher, &chains));
+    show(shard, L_CHAINS_DRAINING, chains);
+    show(shard, L_WORKERS, s->stage == WEIR_STAGE_LIVE);
+    show(shard, L_ADDED, c->added);
+    show(shard, L_MODIFIED, c->modified);
+    show(shard, L_REMOVED, c->removed);
+    show(shard, L_STOPPED, c->stopped);
+    show(shard, L_IN_PLACE, c->updated_in_place);
+    show(shard, L_CREATED, c->created);
+    show(shard, L_CREATE_FAILED, c->refused);
 }
 
 void weir_server_stats_refresh(struct weir_server *s)
@@ -321,20 +337,20 @@ void weir_server_stats_refresh(struct weir_server *s)
     struct weir_stats_shard *server = weir_stats_shard(s->server_stats, s->worker_count);
     struct mallinfo2 m = mallinfo2();
     bool draining = s->state == WEIR_DRAINING || s->healthcheck_failed;
-    weir_stat_set(server, LIVE, s->state == WEIR_LIVE && !draining);
-    weir_stat_set(server, STATE, draining ? WEIR_DRAINING : (int64_t)s->state);
-    weir_stat_set(server, UPTIME, (int64_t)((s->control->now_ns - s->start_ns) / 1000000000u));
-    weir_stat_set(server, CONCURRENCY, s->worker_count);
-    weir_stat_set(server, MEMORY_ALLOCATED, (int64_t)(m.uordblks + m.hblkhd));
-    weir_stat_set(server, MEMORY_HEAP, (int64_t)(m.arena + m.hblkhd));
-    weir_stat_set(server, VERSION, weir_version_parts[0] * 10000 + weir_version_parts[1] * 100 + weir_version_parts[2]);
-    weir_stat_set(server, MEMORY_PHYSICAL, physical_bytes());
-    weir_stat_set(server, RESTART_GENERATION, 1);
-    weir_stat_set(server, STATIC_UNKNOWN, (int64_t)weir_support_log_count(s->support, WEIR_SUPPORT_STATIC_UNKNOWN));
-    weir_stat_set(server, DYNAMIC_UNKNOWN, (int64_t)weir_support_log_count(s->support, WEIR_SUPPORT_DYNAMIC_UNKNOWN));
-    weir_stat_set(server, WIP_PROTOS, (int64_t)weir_support_log_count(s->support, WEIR_SUPPORT_WORK_IN_PROGRESS));
+    show(server, LIVE, s->state == WEIR_LIVE && !draining);
+    show(server, STATE, (uint64_t)(draining ? WEIR_DRAINING : (int64_t)s->state));
+    show(server, UPTIME, (s->control->now_ns - s->start_ns) / 1000000000u);
+    show(server, CONCURRENCY, s->worker_count);
+    show(server, MEMORY_ALLOCATED, m.uordblks + m.hblkhd);
+    show(server, MEMORY_HEAP, m.arena + m.hblkhd);
+    show(server, VERSION, (uint64_t)(weir_version_parts[0] * 10000 + weir_version_parts[1] * 100 + weir_version_parts[2]));
+    show(server, MEMORY_PHYSICAL, (uint64_t)physical_bytes());
+    show(server, RESTART_GENERATION, 1);
+    show(server, STATIC_UNKNOWN, weir_support_log_count(s->support, WEIR_SUPPORT_STATIC_UNKNOWN));
+    show(server, DYNAMIC_UNKNOWN, weir_support_log_count(s->support, WEIR_SUPPORT_DYNAMIC_UNKNOWN));
+    show(server, WIP_PROTOS, weir_support_log_count(s->support, WEIR_SUPPORT_WORK_IN_PROGRESS));
     for (unsigned i = 0; i < 2; i++)
-        weir_stat_set(weir_stats_shard(s->runtime_stats, s->worker_count), i, (int64_t)weir_support_log_count(s->support, WEIR_SUPPORT_DEPRECATED));
+        show(weir_stats_shard(s->runtime_stats, s->worker_count), i, weir_support_log_count(s->support, WEIR_SUPPORT_DEPRECATED));
     managers_refresh(s);
     work_refresh(s);
     totals_refresh(s, server);
@@ -343,7 +359,7 @@ void weir_server_stats_refresh(struct weir_server *s)
     admin_refresh(s);
     source_refresh(s, s->cds_stats, WEIR_CLUSTERS);
     source_refresh(s, s->lds_stats, WEIR_LISTENERS);
-    weir_stat_set(weir_stats_shard(s->control_plane_stats, s->worker_count), 0, atomic_load_explicit(&s->ads_connected, memory_order_relaxed));
+    show(weir_stats_shard(s->control_plane_stats, s->worker_count), 0, atomic_load_explicit(&s->ads_connected, memory_order_relaxed));
     if (s->stats_flush_interval_ms == 0) weir_stats_flush(s->stats);
 }
 

@@ -171,6 +171,26 @@ static void on_response(void *ctx, struct weir_ads_response *r)
     if (closing) response_dropped(job);
 }
 
+static void failed_deliver(struct weir_worker *control, struct weir_mail *m)
+{
+    struct weir_server *s = WEIR_CONTAINER_OF(m, struct weir_server, ads_failed);
+    (void)control;
+    atomic_store_explicit(&s->ads_failed_posted, false, memory_order_seq_cst);
+    uint64_t failures = atomic_load_explicit(&s->ads_failures, memory_order_seq_cst);
+    weir_publisher_sources_failed(s->publisher, failures - s->ads_failures_told);
+    s->ads_failures_told = failures;
+}
+
+static void failure_tell(struct weir_server *s)
+{
+    atomic_fetch_add_explicit(&s->ads_failures, 1, memory_order_seq_cst);
+    if (atomic_exchange_explicit(&s->ads_failed_posted, true, memory_order_seq_cst)) return;
+    pthread_mutex_lock(&s->lock);
+    s->ads_failed.deliver = failed_deliver;
+    if (!s->closing) weir_mailbox_post(s->control, &s->ads_failed);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void on_ads_state(void *ctx, bool connected, struct weir_str why)
 {
     struct weir_server *s = ctx;
@@ -180,13 +200,13 @@ static void on_ads_state(void *ctx, bool connected, struct weir_str why)
     pthread_mutex_lock(&s->lock);
     snprintf(s->ads_why, sizeof(s->ads_why), "%.*s", connected ? 0 : (int)why.n, why.p);
     pthread_mutex_unlock(&s->lock);
-    if (!connected) atomic_fetch_add_explicit(&s->ads_failures, 1, memory_order_relaxed);
+    if (!connected) failure_tell(s);
 }
 
 static void on_ads_attempt(void *ctx, enum weir_resource_type type)
 {
     struct weir_server *s = ctx;
-    atomic_fetch_add_explicit(&s->ads_attempts[type], 1, memory_order_relaxed);
+    atomic_store_explicit(&s->ads_asked[type], true, memory_order_relaxed);
 }
 
 const struct weir_ads_events weir_server_ads_events = {.on_response = on_response, .on_state = on_ads_state, .on_attempt = on_ads_attempt};

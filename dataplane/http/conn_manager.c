@@ -372,6 +372,7 @@ static void make_codec(struct weir_http_connection *c, bool h2)
                   : weir_h1_server_create(c->worker, config, &codec_events, c);
     struct weir_stats *set = h2 ? c->home->h2_stats : c->home->h1_stats;
     if (set != NULL) c->codec->stats = weir_stats_shard(set, c->worker->index);
+    if (set != NULL && h2) weir_h2_stats_touch(c->codec->stats);
     count(c, h2 ? WEIR_HTTP_CX_HTTP2_TOTAL : WEIR_HTTP_CX_HTTP1_TOTAL);
     gauge(c, h2 ? WEIR_HTTP_CX_HTTP2_ACTIVE : WEIR_HTTP_CX_HTTP1_ACTIVE, 1);
     if (c->draining) weir_codec_shutdown(c->codec, false);

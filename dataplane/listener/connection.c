@@ -131,6 +131,7 @@ void weir_listener_connection_start(struct weir_listener_chain *chain, struct we
     l->connections++;
     weir_listener_count(l, WEIR_LS_downstream_cx_total, 1);
     weir_listener_count(l, WEIR_LS_downstream_cx_active, 1);
+    if (l->stats != NULL) weir_stat_touch(l->stats, WEIR_LS_downstream_pre_cx_active); /* it may have been peeked at, or not */
     if (l->worker_stats != NULL) {
         weir_stat_inc(l->worker_stats, WEIR_LWS_downstream_cx_total);
         weir_stat_add(l->worker_stats, WEIR_LWS_downstream_cx_active, 1);

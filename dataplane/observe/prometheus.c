@@ -182,7 +182,7 @@ static void metrics_make(struct page *p)
         if (weir_map_get(&tables, key) != NULL) continue;
         (void)weir_map_set(&tables, weir_arena_str(&p->family_arena, key), m->set);
         for (uint32_t i = 0; i < count; i++)
-            if ((table[i].kind & ~WEIR_LATE) == kinds[p->pass])
+            if (weir_stat_kind_of(table[i].kind) == kinds[p->pass])
                 column_add(p, &by_name, &last, weir_stats_prefix(m->set), (struct column){.table = table, .index = i}, weir_str_of(table[i].name));
     }
     for (const struct named *n = p->pass == COUNTERS ? p->family->named : NULL; n != NULL; n = n->next)
@@ -193,12 +193,10 @@ static void metrics_make(struct page *p)
 
 /* --- printing --- */
 
-static void add_sample(struct weir_out *out, struct weir_str name, struct weir_str labels, int64_t value)
+static void add_sample(struct weir_out *out, struct weir_str name, struct weir_str labels, const struct weir_stat_value *value)
 {
-    char digits[21];
-    size_t sign = value < 0;
-    digits[0] = '-';
-    size_t n = sign + weir_u64_print(digits + sign, sign ? 0 - (uint64_t)value : (uint64_t)value);
+    char digits[WEIR_STAT_VALUE_TEXT_MAX];
+    size_t n = weir_stat_value_print(value, digits);
     weir_out_add(out, name);
     weir_out_add(out, WEIR_STR("{"));
     weir_out_add(out, labels);
@@ -259,7 +257,7 @@ static void sample_print(struct page *p, struct weir_out *out)
     if (!weir_stats_query_wants(&p->query, text_of(&p->name), &v)) return;
     add_type(p, out, p->metric->name, v.kind == WEIR_COUNTER ? "counter" : v.kind == WEIR_GAUGE ? "gauge" : p->query.summary ? "summary" : "histogram");
     if (v.kind == WEIR_HISTOGRAM) add_histogram(p, out, p->metric->name, text_of(&p->label_text), &v);
-    else add_sample(out, p->metric->name, text_of(&p->label_text), v.value);
+    else add_sample(out, p->metric->name, text_of(&p->label_text), &v);
 }
 
 static void column_begin(struct page *p, const struct column *c)
@@ -337,6 +335,7 @@ static void text_keep(void *ctx, struct weir_str name, struct weir_str text)
     struct text_gather *g = ctx;
     struct page *p = g->page;
     struct weir_arena *a = &p->family_arena;
+    if (p->query.used_only && text.n == 0) return;
     if (p->query.filter != NULL && !weir_regex_partial_match(p->query.filter, name)) return;
     tags(p, WEIR_STR(""), name);
     weir_out_add(&p->label_text, p->label_text.n != 0 ? WEIR_STR(",text_value=\"") : WEIR_STR("text_value=\""));
@@ -363,7 +362,7 @@ static void texts_print(struct page *p, struct weir_out *out)
         const struct text_metric *m = at->value;
         p->type_printed = false;
         add_type(p, out, m->name, "gauge");
-        for (const struct text_sample *s = m->first; s != NULL; s = s->next) add_sample(out, m->name, s->labels, 0);
+        for (const struct text_sample *s = m->first; s != NULL; s = s->next) add_sample(out, m->name, s->labels, &(struct weir_stat_value){0});
     }
     weir_sorter_deinit(&g.metrics);
     weir_map_deinit(&g.by_name);

@@ -68,6 +68,8 @@ struct weir_stats_registry {
     uint32_t worker_count;
     struct weir_map sets;  /* key → struct weir_stats */
     struct weir_map texts; /* name → struct text */
+    void (*tell)(void *of, weir_stat_text_fn *fn, void *ctx); /* NULL: nobody has more of them; the reader's thread */
+    void *tell_of;
     struct table *tables;
 };
 
@@ -158,7 +160,7 @@ static const struct table *table_find(struct weir_stats_registry *r, const struc
     struct table *t = zeroed(1, sizeof(*t));
     *t = (struct table){r->tables, descs, count, 0, zeroed(count, sizeof(uint16_t))};
     for (uint32_t i = 0; i < count; i++)
-        if ((descs[i].kind & ~WEIR_LATE) == WEIR_HISTOGRAM) t->histogram_of[i] = (uint16_t)t->histogram_count++;
+        if (weir_stat_kind_of(descs[i].kind) == WEIR_HISTOGRAM) t->histogram_of[i] = (uint16_t)t->histogram_count++;
     r->tables = t;
     return t;
 }
@@ -316,6 +318,12 @@ void weir_stats_set_text(struct weir_stats_registry *r, struct weir_str name, st
     (void)pthread_mutex_unlock(&r->lock);
 }
 
+void weir_stats_set_text_teller(struct weir_stats_registry *r, void (*tell)(void *of, weir_stat_text_fn *fn, void *ctx), void *of)
+{
+    r->tell = tell;
+    r->tell_of = of;
+}
+
 /* What other threads read; NULL: nothing named. */
 static struct named_table *named_of(const struct shard *s)
 {
@@ -326,7 +334,7 @@ static void set_reset(struct weir_stats *s)
 {
     if (s->bases == NULL) s->bases = zeroed(s->table->count, sizeof(s->bases[0]));
     for (uint32_t i = 0; i < s->table->count; i++)
-        if ((s->table->descs[i].kind & ~WEIR_LATE) == WEIR_COUNTER) s->bases[i] = sum_raw(s, i);
+        if (weir_stat_kind_of(s->table->descs[i].kind) == WEIR_COUNTER) s->bases[i] = sum_raw(s, i);
     for (uint32_t w = 0; w <= s->registry->worker_count; w++) {
         struct shard *shard = atomic_load_explicit(&s->shards[w], memory_order_acquire);
         struct named_table *t = named_of(shard);
@@ -380,7 +388,7 @@ void weir_stats_reset_counters(struct weir_stats_registry *r)
 static void set_flush(struct weir_stats *s)
 {
     for (uint32_t i = 0; i < s->table->count; i++) {
-        if ((s->table->descs[i].kind & ~WEIR_LATE) != WEIR_HISTOGRAM || sum_raw(s, i) == 0) continue;
+        if (weir_stat_kind_of(s->table->descs[i].kind) != WEIR_HISTOGRAM || sum_raw(s, i) == 0) continue;
         uint32_t h = s->table->histogram_of[i];
         if (s->merged == NULL) s->merged = zeroed(s->table->histogram_count, sizeof(s->merged[0]));
         struct weir_histogram now = {0};
@@ -461,9 +469,9 @@ bool weir_stats_read(struct weir_stats *s, uint32_t index, struct weir_stat_valu
 {
     const struct weir_stat_desc *d = &s->table->descs[index];
     int64_t raw = sum_raw(s, index);
-    *out = (struct weir_stat_value){.prefix = s->prefix, .leaf = weir_str_of(d->name), .kind = (enum weir_stat_kind)(d->kind & ~WEIR_LATE)};
+    *out = (struct weir_stat_value){.prefix = s->prefix, .leaf = weir_str_of(d->name), .kind = weir_stat_kind_of(d->kind), .wide = (d->kind & WEIR_WIDE) != 0};
     out->value = raw - (s->bases != NULL ? s->bases[index] : 0);
-    out->used = raw != 0 || (out->kind == WEIR_GAUGE && was_moved(s, index));
+    out->used = raw != 0 || was_moved(s, index);
     if (!out->used && (d->kind & WEIR_LATE) != 0) return false;
     if (out->kind != WEIR_HISTOGRAM || s->merged == NULL) return true;
     const struct merged *m = &s->merged[s->table->histogram_of[index]];
@@ -520,11 +528,12 @@ size_t weir_stats_view_visit(const struct weir_stats_view *v, size_t index,
     return index;
 }
 
-void weir_stats_each_text(struct weir_stats_registry *r, void (*fn)(void *ctx, struct weir_str name, struct weir_str text), void *ctx)
+void weir_stats_each_text(struct weir_stats_registry *r, weir_stat_text_fn *fn, void *ctx)
 {
     size_t at = 0;
     void *value;
     (void)pthread_mutex_lock(&r->lock);
     while (weir_map_next(&r->texts, &at, NULL, &value)) fn(ctx, ((const struct text *)value)->name, ((const struct text *)value)->text);
     (void)pthread_mutex_unlock(&r->lock);
+    if (r->tell != NULL) r->tell(r->tell_of, fn, ctx);
 }

@@ -12,8 +12,14 @@ enum weir_stat_kind {
     WEIR_COUNTER,
     WEIR_GAUGE,
     WEIR_HISTOGRAM,
-    WEIR_LATE = 8, /* or-ed to a kind: not listed before its first use, as Envoy's upstream_rq_time */
+    /* Or-ed to a kind. */
+    WEIR_LATE = 8,  /* not listed before its first use, as Envoy's upstream_rq_time */
+    WEIR_WIDE = 16, /* a gauge whose 64 bits are a number without sign, such as a version's hash */
 };
+static inline enum weir_stat_kind weir_stat_kind_of(unsigned kind)
+{
+    return (enum weir_stat_kind)(kind & 3u);
+}
 struct weir_stat_desc {
     const char *name; /* leaf, such as "upstream_rq_total" */
     enum weir_stat_kind kind;
@@ -23,7 +29,7 @@ struct weir_stats_registry; /* one a process */
 struct weir_stats;          /* one set: prefix, table, shards */
 struct weir_stats_shard {   /* one worker's numbers */
     _Atomic int64_t *at;    /* by index of the table; a histogram's cell counts its samples */
-    _Atomic uint8_t *moved; /* by index: set or lowered before, so that a gauge at 0 is known to have been used */
+    _Atomic uint8_t *moved; /* by index: touched, set or lowered before, so that what is at 0 is known to have been used */
     struct weir_stats *set;
     uint32_t worker;
 };
@@ -45,6 +51,11 @@ static inline void weir_stat_add(struct weir_stats_shard *s, uint32_t index, int
     if (n < 0) atomic_store_explicit(&s->moved[index], 1, memory_order_relaxed);
     atomic_store_explicit(&s->at[index], atomic_load_explicit(&s->at[index], memory_order_relaxed) + n, memory_order_relaxed);
 }
+/* In use from now on, whatever it shows. */
+static inline void weir_stat_touch(struct weir_stats_shard *s, uint32_t index)
+{
+    atomic_store_explicit(&s->moved[index], 1, memory_order_relaxed);
+}
 static inline void weir_stat_inc(struct weir_stats_shard *s, uint32_t index)
 {
     weir_stat_add(s, index, 1);
@@ -64,8 +75,12 @@ static inline void weir_stat_inc_named(struct weir_stats_shard *s, struct weir_s
 }
 int64_t weir_stat_sum(struct weir_stats *s, uint32_t index); /* over all shards, since the last reset of counters */
 
-/* Text readouts, such as "cluster_manager.cds.version_text". Copied; text.p NULL removes. Thread-safe. */
+/* Text readouts, such as "cluster_manager.cds.version_text". Copied; text.p NULL removes; an empty one counts as unused.
+ * Thread-safe. */
 void weir_stats_set_text(struct weir_stats_registry *r, struct weir_str name, struct weir_str text);
+/* Text readouts of which there are many: asked for when somebody reads. On the reader's thread. */
+typedef void weir_stat_text_fn(void *ctx, struct weir_str name, struct weir_str text);
+void weir_stats_set_text_teller(struct weir_stats_registry *r, void (*tell)(void *of, weir_stat_text_fn *fn, void *ctx), void *of);
 /* Counters read 0 from now on; gauges and histograms stay (admin /reset_counters). */
 void weir_stats_reset_counters(struct weir_stats_registry *r);
 /* Closes the histograms' interval (StatsConfig's stats_flush_interval); before the first one they show nothing. */
@@ -75,8 +90,9 @@ void weir_stats_flush(struct weir_stats_registry *r);
 struct weir_histogram; /* observe/histogram.h */
 struct weir_stat_value {
     struct weir_str prefix, leaf;
-    enum weir_stat_kind kind; /* without WEIR_LATE */
-    bool used;                /* not 0, a gauge that was not 0 or was set, or a histogram with samples */
+    enum weir_stat_kind kind; /* without what is or-ed to it */
+    bool used;                /* not 0, was touched, set or lowered, or a histogram with samples */
+    bool wide;                /* WEIR_WIDE: value is to be read as uint64_t */
     int64_t value;            /* a histogram's samples */
     const struct weir_histogram *cumulative, *interval; /* NULL: none yet. Valid until the next flush */
 };
@@ -105,7 +121,7 @@ void weir_stats_visit(struct weir_stats *s, void (*fn)(void *ctx, const struct w
 void weir_stats_visit_named(const struct weir_stats *s, void (*fn)(void *ctx, const struct weir_stat_value *value), void *ctx);
 bool weir_stats_read(struct weir_stats *s, uint32_t index, struct weir_stat_value *out);
 bool weir_stats_read_named(const struct weir_stats *s, struct weir_str leaf, struct weir_stat_value *out);
-/* Calls fn for each text readout, in no order. Holds the registry's lock. */
-void weir_stats_each_text(struct weir_stats_registry *r, void (*fn)(void *ctx, struct weir_str name, struct weir_str text), void *ctx);
+/* Calls fn for each text readout, in no order. Holds the registry's lock, but not for what the teller tells. */
+void weir_stats_each_text(struct weir_stats_registry *r, weir_stat_text_fn *fn, void *ctx);
 
 #endif

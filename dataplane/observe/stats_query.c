@@ -47,9 +47,17 @@ bool weir_stats_query_wants(const struct weir_stats_query *q, struct weir_str na
     return q->filter == NULL || weir_regex_partial_match(q->filter, name);
 }
 
+size_t weir_stat_value_print(const struct weir_stat_value *v, char out[WEIR_STAT_VALUE_TEXT_MAX])
+{
+    size_t sign = v->value < 0 && !v->wide;
+    out[0] = '-';
+    return sign + weir_u64_print(out + sign, sign ? 0 - (uint64_t)v->value : (uint64_t)v->value);
+}
+
 static void text_keep(void *ctx, struct weir_str name, struct weir_str text)
 {
     struct weir_stats_walk *w = ctx;
+    if (w->query.used_only && text.n == 0) return;
     struct weir_str *copy = WEIR_NEW(&w->text_bytes, struct weir_str, 1);
     *copy = weir_arena_str(&w->text_bytes, text);
     weir_sorter_add(&w->texts, weir_arena_str(&w->text_bytes, name), copy);

@@ -38,4 +38,8 @@ void weir_stats_walk_destroy(struct weir_stats_walk *w);
 /* Whether the query wants this value, whose whole name is given. */
 bool weir_stats_query_wants(const struct weir_stats_query *q, struct weir_str name, const struct weir_stat_value *v);
 
+/* A counter's or gauge's number, not NUL-terminated. Returns the length. */
+#define WEIR_STAT_VALUE_TEXT_MAX 21
+size_t weir_stat_value_print(const struct weir_stat_value *v, char out[WEIR_STAT_VALUE_TEXT_MAX]);
+
 #endif

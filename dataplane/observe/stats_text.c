@@ -18,12 +18,10 @@ struct printer {
     bool histograms; /* their list has begun */
 };
 
-static void add_number(struct weir_out *out, int64_t v)
+static void add_value(struct weir_out *out, const struct weir_stat_value *v)
 {
-    char digits[21];
-    size_t sign = v < 0;
-    digits[0] = '-';
-    weir_out_add(out, (struct weir_str){digits, sign + weir_u64_print(digits + sign, sign ? 0 - (uint64_t)v : (uint64_t)v)});
+    char digits[WEIR_STAT_VALUE_TEXT_MAX];
+    weir_out_add(out, (struct weir_str){digits, weir_stat_value_print(v, digits)});
 }
 
 static void add_double(struct weir_out *out, double v, struct weir_str none)
@@ -54,7 +52,7 @@ static void text_value(void *ctx, struct weir_str name, const struct weir_stat_v
     struct printer *p = ctx;
     weir_out_add(p->out, name);
     weir_out_add(p->out, WEIR_STR(": "));
-    add_number(p->out, v->value);
+    add_value(p->out, v);
     weir_out_add(p->out, WEIR_STR("\n"));
 }
 
@@ -169,7 +167,7 @@ static void json_value(void *ctx, struct weir_str name, const struct weir_stat_v
     struct printer *p = ctx;
     json_begin(p, name);
     weir_out_add(p->out, WEIR_STR(",\"value\":"));
-    add_number(p->out, v->value);
+    add_value(p->out, v);
     weir_out_add(p->out, WEIR_STR("}"));
 }
 

@@ -329,6 +329,7 @@ static struct weir_codec *codec_create(struct weir_upstream_connection *c)
     struct weir_codec *codec = h2 ? weir_h2_client_create(w, &config->h2, &codec_events, c)
                                   : weir_h1_client_create(w, &config->h1, &codec_events, c);
     codec->stats = weir_stats_shard(weir_cluster_shared_codec_stats(weir_pool_cluster(p)->shared, config, h2), w->index);
+    if (h2) weir_h2_stats_touch(codec->stats);
     return codec;
 }
 

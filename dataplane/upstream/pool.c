@@ -139,6 +139,7 @@ static struct weir_pool *pool_create(struct weir_cluster_host *h, const struct w
     h->on_removed = host_removed;
     weir_list_push_back(&h->pools, &p->node);
     weir_breaker_take(breaker, limits, WEIR_BREAKER_POOLS, cluster->stats, key->priority);
+    weir_breaker_touch(cluster->stats, key->priority);
     return p;
 }
 

@@ -115,6 +115,7 @@ enum weir_tcp_failure weir_tcp_upstream_open(struct weir_cluster *c, const struc
     if (u == NULL) abort();
     u->pub = (struct weir_tcp_upstream){.host = host, .events = events, .ctx = ctx, .start_ns = c->worker->now_ns};
     weir_breaker_take(&c->shared->breakers[0], &c->limits[0], WEIR_BREAKER_CONNECTIONS, c->stats, 0);
+    weir_breaker_touch(c->stats, 0);
     count(u, WEIR_CS_upstream_cx_total);
     count(u, WEIR_CS_upstream_rq_pending_total);
     weir_stat_add(c->stats, WEIR_CS_upstream_cx_active, 1);

@@ -32,8 +32,6 @@ MISSING = {
     r"^dns\.cares\.reinits$": "a channel is not made anew",
     r"^runtime\.override_dir_": "runtime layers of disk are refused",
     r"^http2\.(cookie_count|cookie_size|header_count|header_list_size|(ng|og)http2_\w+)$": "which codec serves, and shapes of its heads",
-    r"^cluster\.eds\.(init_fetch_timeout|update_duration|update_rejected|update_time|version_text)$": "not counted by endpoint set",
-    r"^http\.dyn\.rds\.": "not counted by route table",
     r"\.ssl\.(ciphers|curves|sigalgs|versions)\.": "what the two libraries agree on with the client differs",
 }
 EXTRA = {
@@ -43,6 +41,17 @@ EXTRA = {
     r"^http2\.": "made at start, not with the first connection",
     r"^server\.hot_restart_generation$": "Envoy has it where hot restart is not switched off",
     r"\.ssl\.(ciphers|curves|sigalgs|versions)\.": "see above",
+}
+
+
+# Of those that both have, /stats?usedonly shows these for one of them alone.
+UNUSED = {
+    r"_cx_rx_bytes_buffered$": "Envoy leaves it at the size of the last read",
+    r"^cluster\.control\.": "the ADS stream is gRPC core's",
+    r"^cluster\.dns\.update_|^dns\.cares\.": "an address in place of a name is not asked for",
+    r"_cx_destroy_(local|remote)": "who closes first",
+    r"^http\.admin\.downstream_rq_5xx$|^listener\.admin\.http\.admin\.downstream_rq_5xx$": "how often the test asked before it was ready",
+    r"^server\.uptime$": "time",
 }
 
 
@@ -78,16 +87,16 @@ def drive(ports):
         assert tls.recv(1000)
 
 
-def names(program, ports):
+def names(program, ports, query=""):
     """Of all stats, ports by their names."""
-    text = program.admin("/stats")[1]
+    text = program.admin(f"/stats{query}")[1]
     found = {line.split(":")[0] for line in text.splitlines()}
     return {re.sub(r"^(listener\.127\.0\.0\.1_)(\d+)", lambda m: m[1] + next(k for k, v in ports.items() if str(v) == m[2]), name) for name in found}
 
 
 @pytest.fixture
 def seen(start_program, make_upstream, server_certificate, real_envoy, tmp_path):
-    """By program: names at start and after traffic."""
+    """By program: names at start, after traffic, and those used then."""
     found = {}
     for which in ("weir", "envoy"):
         upstream, plane = make_upstream(), ControlPlane(start_program, tmp_path / which)
@@ -104,7 +113,10 @@ def seen(start_program, make_upstream, server_certificate, real_envoy, tmp_path)
             drive(ports)
             wait_until(lambda: program.stat("listener.admin.http.admin.downstream_rq_2xx") > 0, "admin's own counters")
             program.wait_stat("tcp.tcp.downstream_cx_total", 1)
-            found[which] = start, names(program, ports)
+            wait_until(lambda: not any(value for name, value in program.stats("listener.127").items() if name.endswith(".downstream_cx_active")),
+                       "the end of all connections")
+            used = names(program, ports, "?usedonly&type=Counters") | names(program, ports, "?usedonly&type=Gauges")
+            found[which] = start, names(program, ports), used
         finally:
             program.stop()
     return found
@@ -122,3 +134,9 @@ def test_the_names_are_envoys(seen):
     weir, envoy = seen["weir"][1], seen["envoy"][1]
     gone = [pattern for pattern in MISSING if not any(re.search(pattern, name) for name in envoy - weir)]
     assert gone == [], "no longer missing: take it from the list"
+
+
+def test_what_is_used_is_what_envoy_has_used(seen):
+    weir, envoy = seen["weir"], seen["envoy"]
+    known = weir[1] & envoy[1]  # histograms are left out: they are used from the next flush on
+    assert unlisted((weir[2] ^ envoy[2]) & known, UNUSED) == []

@@ -157,6 +157,41 @@ static void test_a_gauge_that_is_back_at_0_was_used(void **state)
     assert_output(weir_stats_text_source, &q, "cluster.a.active: 0\ncluster.b.active: 0\n");
 }
 
+static void tell(void *of, weir_stat_text_fn *fn, void *ctx)
+{
+    (void)of;
+    fn(ctx, WEIR_STR("cluster.z.version_text"), WEIR_STR("7"));
+    fn(ctx, WEIR_STR("cluster.a.version_text"), WEIR_STR(""));
+}
+
+static void test_texts_that_are_told_when_somebody_reads(void **state)
+{
+    (void)state;
+    struct weir_stats_query q = {.types = WEIR_STATS_TEXTS};
+    weir_stats_set_text_teller(r, tell, NULL);
+    weir_stats_set_text(r, WEIR_STR("cluster.b.version_text"), WEIR_STR("x"));
+    assert_output(weir_stats_text_source, &q, "cluster.a.version_text: \"\"\ncluster.b.version_text: \"x\"\ncluster.z.version_text: \"7\"\ncluster_manager.cds.version_text: \"c1\"\n");
+    q.used_only = true;
+    assert_output(weir_stats_text_source, &q, "cluster.b.version_text: \"x\"\ncluster.z.version_text: \"7\"\ncluster_manager.cds.version_text: \"c1\"\n");
+}
+
+static void test_a_wide_gauge_has_no_sign(void **state)
+{
+    (void)state;
+    static const struct weir_stat_desc wide[] = {{"version", WEIR_GAUGE | WEIR_WIDE}, {"known", WEIR_COUNTER}};
+    struct weir_stats *set = weir_stats_acquire(r, WEIR_STR("wide."), wide, 2);
+    struct weir_stats_query q = {.types = WEIR_STATS_GAUGES | WEIR_STATS_COUNTERS, .used_only = true};
+    weir_stat_set(weir_stats_shard(set, 0), 0, -1);
+    static const char before[] = "cluster.a.total: 3\ncluster.b.active: -2\ncluster.b.upstream_rq_200: 1\n", after[] = "wide.version: 18446744073709551615\n";
+    char expected[200];
+    (void)snprintf(expected, sizeof(expected), "%s%s", before, after);
+    assert_output(weir_stats_text_source, &q, expected);
+    weir_stat_touch(weir_stats_shard(set, 0), 1);
+    (void)snprintf(expected, sizeof(expected), "%swide.known: 0\n%s", before, after);
+    assert_output(weir_stats_text_source, &q, expected);
+    weir_stats_release(set);
+}
+
 static void test_json(void **state)
 {
     (void)state;
@@ -349,6 +384,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_quantiles_and_buckets_as_text, setup, teardown),
         cmocka_unit_test_setup_teardown(test_details_of_histograms, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_gauge_that_is_back_at_0_was_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_texts_that_are_told_when_somebody_reads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_wide_gauge_has_no_sign, setup, teardown),
         cmocka_unit_test_setup_teardown(test_json, setup, teardown),
         cmocka_unit_test_setup_teardown(test_prometheus_groups_the_samples_of_a_metric, setup, teardown),
         cmocka_unit_test_setup_teardown(test_prometheus_histograms, setup, teardown),
