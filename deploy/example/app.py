@@ -2,8 +2,9 @@
 
     app.py serve [--host 127.0.0.1] [--http 8080] [--grpc 8081] [--websocket 8082]
     app.py get URL [--header 'name: value'] [--count N]     one line each: status, body
-    app.py load URL --rate N --seconds N [--until-eof]      sends at this rate, prints counts by status as JSON, and the latency;
-                                                            with --until-eof ends as soon as its input does
+    app.py load URL --rate N --seconds N [--until-eof] [--progress]
+                                        sends at this rate, prints counts by status as JSON, and the latency; with --until-eof ends as
+                                        soon as its input does; with --progress says `done N` meanwhile
     app.py grpc HOST:PORT TEXT | websocket URL TEXT         sends the text, prints the echo
 
 GET / answers with the version (environment VERSION) and the host's name; /slow?ms=N after a while; /fail with 500; /echo with the body.
@@ -196,7 +197,10 @@ def load(args):
     for each in running:
         each.start()
     for each in running:
-        each.join()
+        while each.is_alive():
+            each.join(0.2)
+            if args.progress:
+                print("done", len(took), flush=True)
     print(json.dumps(counts))
     took.sort()
     print(json.dumps({f"p{each}_ms": round(took[min(len(took) - 1, len(took) * each // 100)], 3) for each in (50, 90, 99) if took}))
@@ -240,6 +244,7 @@ def main():
     one.add_argument("--rate", type=float, required=True)
     one.add_argument("--seconds", type=float, required=True)
     one.add_argument("--until-eof", action="store_true")
+    one.add_argument("--progress", action="store_true")
     one = commands.add_parser("grpc")
     one.set_defaults(run=say_grpc)
     one.add_argument("target")

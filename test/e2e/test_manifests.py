@@ -64,6 +64,10 @@ def test_manifests_hold_a_good_bootstrap_and_restricted_containers(overlay, tmp_
             assert security["capabilities"]["drop"] == ["ALL"]
             assert security["capabilities"].get("add", []) == (["NET_ADMIN"] if container["name"] == "weir-redirect" else [])
             assert not container["image"].endswith((":latest", container["name"]))
+        weir = containers(manifest).get("weir")
+        if weir is not None:
+            # a startup probe that fails for long would end a weir that only waits
+            assert "startupProbe" not in weir and weir["readinessProbe"]["httpGet"]["path"] == "/ready", name
 
 
 @needs_helm

@@ -26,9 +26,10 @@
   - {name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
   - {name: WEIR_GROUP, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}}
   ports: [{name: weir-probe, containerPort: 15021}]
-  lifecycle: {preStop: {exec: {command: [/usr/bin/weir, drain, --inbound-only]}}}
-  startupProbe: {httpGet: {path: /startup, port: weir-probe}, periodSeconds: 1, failureThreshold: 120}
-  readinessProbe: {httpGet: {path: /ready, port: weir-probe}, periodSeconds: 2, failureThreshold: 1}
+  lifecycle:
+    postStart: {exec: {command: [/usr/bin/weir-wait, --timeout, 20s, --go-on]}}
+    preStop: {exec: {command: [/usr/bin/weir, drain, --inbound-only]}}
+  readinessProbe: {httpGet: {path: /ready, port: weir-probe}, periodSeconds: 1, failureThreshold: 2}
   livenessProbe: {httpGet: {path: /live, port: weir-probe}, periodSeconds: 10}
   resources: {requests: {cpu: 10m, memory: 32Mi}, limits: {memory: 256Mi}}
   securityContext:
