@@ -34,6 +34,11 @@
 /* Inner nodes of one listener's chain match: the product of what its chains name. */
 #define WEIR_CHAIN_MATCH_NODES_MAX 1000000u
 
+/* A connection that was given up with bytes still to be written is closed once its peer has taken none for so long (or for the
+ * delayed_close_timeout, where that is longer); the last bytes of a tunnel, which nobody would ask for again, wait longer. */
+#define WEIR_UNWRITTEN_STALL_MS 1000u
+#define WEIR_TUNNEL_STALL_MS 60000u
+
 /* HTTP/1 */
 #define WEIR_H1_CHUNK_LINE_BYTES_MAX 1024 /* size and extensions of one chunk */
 #define WEIR_H1_CHUNK_OVERHEAD_BYTES_MAX 16384 /* chunk lines of one body beyond what its data explains */

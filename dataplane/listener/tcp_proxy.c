@@ -7,6 +7,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/cluster/cluster_stats.h"
 #include "dataplane/cluster/host.h"
+#include "dataplane/limits.h"
 #include "dataplane/upstream/tcp_upstream.h"
 
 #define LINGER_MS 1000u
@@ -109,11 +110,13 @@ static void end(struct session *s, enum down_end how, bool up_reset, struct weir
     write_log(s, local_close_reason);
     count(s, WEIR_TCPS_downstream_cx_rx_bytes_total, s->rx_bytes);
     count(s, WEIR_TCPS_downstream_cx_tx_bytes_total, s->tx_bytes);
+    down->stall_ms = WEIR_TUNNEL_STALL_MS;
     if (how == DOWN_FINISH) weir_transport_finish(down, LINGER_MS);
     if (how == DOWN_RESET) weir_transport_close(down, true);
     if (s->upstream != NULL) {
         /* What the client said last still goes to the upstream; a connection that never came about is given up. */
         bool finish = s->connected && !up_reset;
+        s->upstream->transport->stall_ms = WEIR_TUNNEL_STALL_MS;
         if (finish) weir_transport_finish(s->upstream->transport, LINGER_MS);
         weir_tcp_upstream_close(s->upstream, false, finish, up_reset);
         s->upstream = NULL;

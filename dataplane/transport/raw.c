@@ -26,7 +26,6 @@
 
 #define ROOM_BYTES_MIN 4096u  /* less than that left: a fresh block */
 #define WRITE_SLICES_MAX 64   /* one call */
-#define STALL_MS_MIN 1000u    /* a finished transport whose peer takes nothing for that long is closed */
 #define FAILURE_TEXT_MAX 128u
 
 struct weir_raw {
@@ -120,10 +119,17 @@ static void poll_reading(struct weir_raw *r, bool on)
         h2o_socket_read_stop(r->socket);
 }
 
-/* Both directions are over. */
+/* Both directions are over. Where somebody owns it, who may still hold what has come, it is the owner's to close. */
 static void end_if_done(struct weir_raw *r)
 {
-    if (!r->closed && r->eof && r->fin_sent && (r->detached || r->eof_told)) end(r, WEIR_CLOSE_REMOTE);
+    if (r->detached && r->eof && r->fin_sent) end(r, WEIR_CLOSE_REMOTE);
+}
+
+/* How long the peer of a finished transport may do nothing. */
+static void wait_start(struct weir_raw *r, uint32_t at_least_ms)
+{
+    uint32_t wait_ms = r->linger_ms > at_least_ms ? r->linger_ms : at_least_ms;
+    weir_timer_start(&r->t.worker->timers, &r->timer, wait_ms > WEIR_UNWRITTEN_STALL_MS ? wait_ms : WEIR_UNWRITTEN_STALL_MS);
 }
 
 static void tell_eof(struct weir_raw *r)
@@ -307,7 +313,7 @@ static bool write_out(struct weir_raw *r)
         }
         weir_buffer_consume(&r->out, (size_t)n);
         r->t.tx_bytes += (uint64_t)n;
-        if (n > 0 && r->detached) weir_timer_start(&r->t.worker->timers, &r->timer, r->linger_ms > STALL_MS_MIN ? r->linger_ms : STALL_MS_MIN);
+        if (n > 0 && r->detached) wait_start(r, r->t.stall_ms);
         if ((size_t)n < given) {
             r->write_polled = true;
             h2o_socket_notify_write(r->socket, on_socket_writable);
@@ -329,6 +335,7 @@ static void after_flush(struct weir_raw *r)
                 end(r, WEIR_CLOSE_REMOTE);
                 return;
             }
+            wait_start(r, 0);
             weir_timer_start(&r->t.worker->timers, &r->timer, r->linger_ms);
         }
     }
@@ -485,7 +492,7 @@ static void raw_finish(struct weir_transport *t, uint32_t linger_ms)
     t->worker->unflushed++;
     r->linger_ms = linger_ms;
     r->timer.on_due = on_linger_over;
-    weir_timer_start(&t->worker->timers, &r->timer, linger_ms > STALL_MS_MIN ? linger_ms : STALL_MS_MIN);
+    wait_start(r, t->stall_ms);
     weir_worker_undefer(&r->deliver);
     if (r->held.block != NULL) weir_block_release(r->held.block);
     r->held = (struct weir_slice){0};

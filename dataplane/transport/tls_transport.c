@@ -468,7 +468,10 @@ static void tls_finish(struct weir_transport *transport, uint32_t linger_ms)
         if (!t->fin_sent && !t->broken) (void)SSL_shutdown(t->ssl);
     }
     send_wire(t);
-    if (t->raw != NULL) weir_transport_finish(t->raw, linger_ms);
+    if (t->raw != NULL) {
+        t->raw->stall_ms = transport->stall_ms;
+        weir_transport_finish(t->raw, linger_ms);
+    }
     t->raw = NULL;
     close_now(t);
 }

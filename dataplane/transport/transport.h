@@ -13,7 +13,7 @@
 
 enum weir_close_reason {
     WEIR_CLOSE_NONE,
-    WEIR_CLOSE_REMOTE,          /* FIN after which nothing more can be said, or both halves done */
+    WEIR_CLOSE_REMOTE,          /* FIN after which nothing more can be said */
     WEIR_CLOSE_RESET,           /* RST, or the system's error */
     WEIR_CLOSE_CONNECT_REFUSED, /* client side, before connected */
     WEIR_CLOSE_CONNECT_TIMEOUT,
@@ -27,7 +27,7 @@ struct weir_transport_events {
     void (*on_connected)(void *owner);
     /* The slice's reference is the callee's now. */
     void (*on_read)(void *owner, struct weir_slice bytes);
-    /* The peer will send nothing more; writing still works. */
+    /* The peer will send nothing more; writing still works. Also where our FIN has left: closing is then up to the owner. */
     void (*on_eof)(void *owner);
     /* The write queue fell below low_water after it had been at high_water or above. */
     void (*on_drained)(void *owner);
@@ -50,6 +50,7 @@ struct weir_transport {
     uint64_t id;
     uint64_t rx_bytes, tx_bytes; /* plain bytes, after TLS */
     uint32_t high_water, low_water;
+    uint32_t stall_ms; /* for finish(): how long the peer may take nothing of what is queued. 0: WEIR_UNWRITTEN_STALL_MS */
     bool above_high;
 };
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "dataplane/codec/h2_stats.h"
+#include "dataplane/limits.h"
 
 /* ---- ends ---- */
 
@@ -135,6 +136,7 @@ static void run(struct weir_deferred *d)
     struct weir_transport *t = c->transport;
     bool queued = weir_transport_queued(t) > 0 && !c->cut_active;
     ended(c, c->eof);
+    t->stall_ms = c->tail ? WEIR_TUNNEL_STALL_MS : 0;
     if (queued)
         weir_transport_finish(t, 0);
     else
@@ -542,6 +544,7 @@ void weir_upstream_connection_leave_tail(struct weir_upstream_connection *c, str
 {
     s->events = &tail_events;
     s->ctx = c;
+    c->tail = true;
     weir_pool_worker(c->pool)->unflushed++;
     weir_upstream_connection_done(c, WEIR_RESET_NONE);
 }

@@ -35,6 +35,7 @@ struct weir_upstream_connection {
     struct weir_deferred run;
     struct weir_dead dead;
     bool eof, write_end, peer_closes, failed, cut_active, ping_outstanding, notified;
+    bool tail; /* the last bytes of a tunnel were left to it */
 };
 
 struct weir_pool {

@@ -139,10 +139,11 @@ class Connection(h2.connection.H2Connection):
 class Peer:
     """One side of an HTTP/2 connection. A server's peer calls on_stream(stream) on a thread of its own for each request.
 
-    wide: its windows never hold the other side back. listed: a list that it is in before it reads or answers anything.
+    lax: it takes any header block (the library knows no plain CONNECT, RFC 9113 8.5). wide: its windows never hold the other side
+    back. listed: a list that it is in before it reads or answers anything.
     """
 
-    def __init__(self, sock, client_side, on_stream=None, settings=None, wide=False, listed=None):
+    def __init__(self, sock, client_side, on_stream=None, settings=None, wide=False, listed=None, lax=False):
         self.sock = sock
         self.listening = threading.Event()  # while it is clear nothing is read from the socket
         self.listening.set()
@@ -155,7 +156,7 @@ class Peer:
         self.ping_acks = 0
         self.pings = 0  # the peer's
         # The peer's laxness must show, ours must be possible: tests send what h2 would refuse to send.
-        config = h2.config.H2Configuration(client_side=client_side, header_encoding="utf-8",
+        config = h2.config.H2Configuration(client_side=client_side, header_encoding="utf-8", validate_inbound_headers=not lax,
                                            validate_outbound_headers=False, normalize_outbound_headers=False)
         self.connection = Connection(config)
         if settings:
@@ -339,11 +340,12 @@ class Upstream:
     tls needs a context that selects h2. What a handler raises fails the test at close(), except a reset by the peer.
     """
 
-    def __init__(self, handler=echo, tls=None, settings=None, wide=False):
+    def __init__(self, handler=echo, tls=None, settings=None, wide=False, lax=False):
         self.handler = handler
         self.tls = tls
         self.settings = settings
         self.wide = wide
+        self.lax = lax
         self.peers = []
         self.requests = []  # every stream
         self.errors = []
@@ -372,7 +374,7 @@ class Upstream:
         try:
             if self.tls:
                 sock = self.tls.wrap_socket(sock, server_side=True)
-            Peer(sock, False, self._serve, self.settings, self.wide, listed=self.peers)
+            Peer(sock, False, self._serve, self.settings, self.wide, listed=self.peers, lax=self.lax)
         except OSError:
             sock.close()
 

@@ -115,7 +115,7 @@ static void end_told(struct end *e, enum weir_close_reason reason)
 
 static void end_if_done(struct end *e)
 {
-    if (!e->closed && e->eof && e->fin_sent && (e->detached || e->eof_told)) end_told(e, WEIR_CLOSE_REMOTE);
+    if (!e->closed && e->eof && e->fin_sent && e->detached) end_told(e, WEIR_CLOSE_REMOTE);
 }
 
 /* ---- reading ---- */
