@@ -248,7 +248,11 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) s->pong = true;
         return 0;
     case NGHTTP2_GOAWAY:
-        if (!s->base.server) s->draining = s->base.peer_closes = true;
+        /* nghttp2 answers a client no more once its streams are over, not even a PING: it hears so, and the connection ends. */
+        if (s->base.server)
+            weir_codec_shutdown(&s->base, true);
+        else
+            s->draining = s->base.peer_closes = true;
         return 0;
     default: return 0;
     }

@@ -527,6 +527,34 @@ static void test_unknown_frames_are_ignored(void **state)
     assert_true(c->server.streams[0]->ended);
 }
 
+/* RFC 9113 6.8: a client that leaves hears which of its requests are served, and nothing keeps the connection after them. */
+static void test_a_client_that_says_goaway_has_its_requests_served(void **state)
+{
+    struct connection *c = *state;
+    wire_headers(&c->wire, 1, true, LIST(GET_ROOT));
+    wire_frame(&c->wire, GOAWAY, 0, 0, "\0\0\0\0\0\0\0\0bye", 11);
+    wire_frame(&c->wire, PING, 0, 0, "01234567", 8);
+    talk(c);
+    assert_false(c->server.failed);
+    assert_true(c->server.draining);
+    assert_false(weir_codec_idle(c->server.codec));
+    assert_int_equal(send_headers(c->server.streams[0], true, LIST(":status", "200")), WEIR_OK);
+    talk(c);
+    assert_out(c, "PING(ACK) GOAWAY(1 0) HEADERS(1 ES)[:status=200] ");
+    assert_true(weir_codec_idle(c->server.codec));
+}
+
+static void test_a_client_that_says_goaway_at_rest(void **state)
+{
+    struct connection *c = *state;
+    wire_frame(&c->wire, GOAWAY, 0, 0, "\0\0\0\0\0\0\0\xff", 8);
+    talk(c);
+    assert_false(c->server.failed);
+    assert_true(c->server.draining);
+    assert_true(weir_codec_idle(c->server.codec));
+    assert_out(c, "GOAWAY(0 0) ");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -565,6 +593,8 @@ int main(void)
         T(test_continuation_without_end),
         T(test_a_frame_between_headers_and_continuation),
         T(test_unknown_frames_are_ignored),
+        T(test_a_client_that_says_goaway_has_its_requests_served),
+        T(test_a_client_that_says_goaway_at_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
