@@ -87,6 +87,7 @@ static enum weir_verdict on_request_headers(struct weir_stream *s, struct weir_f
     r->raw = connect_ends_here(r);
     if (r->raw) r->upgrade = true;
     r->accepted = !r->upgrade;
+    r->head_ended = end;
     if (end) r->request_ended_ns = r->worker->now_ns;
     weir_router_try(r);
     if (r->over) return WEIR_ENDED;

@@ -80,6 +80,7 @@ struct weir_router {
     struct weir_headers *trailers;
     uint64_t body_max;         /* how much is kept for retries */
     uint64_t request_ended_ns; /* 0: not yet */
+    bool head_ended;           /* the request ended with its head: what ended later, if empty, ends later upstream, too (gRPC) */
 
     bool sending;         /* the attempt has the request's head */
     bool keep;            /* body keeps everything, for retries; else only what the attempt has not got yet */

@@ -193,7 +193,7 @@ static void attempt_failed(struct weir_router *r, enum weir_upstream_reset why, 
 static void opened(struct weir_router *r)
 {
     struct weir_attempt *a = r->attempt;
-    bool ended = r->request_ended_ns != 0 && r->body.bytes == 0 && r->trailers == NULL && !r->upgrade;
+    bool ended = r->head_ended && !r->upgrade;
     note_connection(r);
     weir_router_report(r, WEIR_OUTLIER_CONNECT_SUCCESS, 0);
     if (weir_attempt_send_headers(a, r->headers, ended) != WEIR_OK) {

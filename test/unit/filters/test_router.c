@@ -66,6 +66,21 @@ static void test_body_waits_for_the_connection(void **state)
     assert_reply(&x, "HTTP/1.1 200", "ok");
     world_deinit(&x);
 }
+/* gRPC: END_STREAM of a request that is a stream stands on DATA; some servers wait for that one. */
+static void test_an_end_that_came_apart_from_the_head_goes_apart(void **state)
+{
+    (void)state;
+    struct world x;
+    world_init(&x, "");
+    up.next = WEIR_ATTEMPT_WAITING;
+    rig_connect(&x.rig);
+    rig_send_text(&x.rig, "POST /p HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n");
+    up_ready();
+    assert_non_null(strstr(up_sent(), "|<>!"));
+    answer_200(&x);
+    assert_reply(&x, "HTTP/1.1 200", "ok");
+    world_deinit(&x);
+}
 static void test_a_waiting_body_is_bounded(void **state)
 {
     (void)state;
@@ -459,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_suppress_envoy_headers),
         cmocka_unit_test(test_attempt_counts_both_ways),
         cmocka_unit_test(test_body_waits_for_the_connection),
+        cmocka_unit_test(test_an_end_that_came_apart_from_the_head_goes_apart),
         cmocka_unit_test(test_a_waiting_body_is_bounded),
         cmocka_unit_test(test_a_slow_upstream_stops_the_client),
         cmocka_unit_test(test_a_slow_client_stops_the_attempt),
