@@ -9,13 +9,14 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / "build" / "peers"
 INSTALL_SECONDS = 300
 GO_SOURCE = ROOT / "test" / "peers"
-GO_BUILD_SECONDS = 600
+GO_BUILD_SECONDS = 400
 GO_PROGRAMS = {"control-plane": "./control-plane", "xds-client": "./xds-client", "h2spec": "github.com/summerwind/h2spec/cmd/h2spec",
                "client": "google.golang.org/grpc/interop/client", "server": "google.golang.org/grpc/interop/server"}
 
@@ -74,20 +75,29 @@ def last_line(error):
 def go_programs():
     """The folder with all of GO_PROGRAMS; builds them at the first call and when anything that they are made of has changed."""
     go, version = go_toolchain()
+    asked = time.time()
     with alone():
-        folder, stamp = PEERS / "go", PEERS / "go" / "stamp"
+        folder = PEERS / "go"
+        folder.mkdir(exist_ok=True)
+        stamp, failure = folder / "stamp", folder / "failure"
         wanted = hashlib.sha256(version.encode())
         for path in sorted(path for path in GO_SOURCE.rglob("*") if path.is_file()):
             wanted.update(path.name.encode() + path.read_bytes())
-        if not stamp.exists() or stamp.read_text() != wanted.hexdigest():
-            stamp.unlink(missing_ok=True)
+        if stamp.exists() and stamp.read_text() == wanted.hexdigest():
+            return folder
+        if failure.exists() and failure.stat().st_mtime >= asked:  # of another process, while this one waited for it
+            raise Unavailable(failure.read_text())
+        stamp.unlink(missing_ok=True)
+        try:
             build_go_programs(go, folder)
-            stamp.write_text(wanted.hexdigest())
+        except Unavailable as unavailable:
+            failure.write_text(str(unavailable))
+            raise
+        stamp.write_text(wanted.hexdigest())
         return folder
 
 
 def build_go_programs(go, folder):
-    folder.mkdir(exist_ok=True)
     env = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"}
     if "HOME" not in env:
         env.setdefault("GOPATH", str(PEERS / "go-path"))
@@ -100,16 +110,17 @@ def build_go_programs(go, folder):
 
 
 def go_toolchain():
-    """(path of go, its version)."""
+    """(path of the first go that is new enough, its version)."""
     [wanted] = re.findall(r"^go (\d+)\.(\d+)", (GO_SOURCE / "go.mod").read_text(), re.M)
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if not go:
-        raise NoToolchain(f"there is no Go here; {'.'.join(wanted)} or newer is needed")
-    version = subprocess.run([go, "version"], env={**os.environ, "GOTOOLCHAIN": "local"}, capture_output=True, text=True, timeout=60).stdout
-    found = re.search(r"\bgo(\d+)\.(\d+)", version)
-    if not found or tuple(map(int, found.groups())) < tuple(map(int, wanted)):
-        raise NoToolchain(f"Go {'.'.join(wanted)} or newer is needed; {go} is {version.strip() or 'of no known version'}")
-    return go, version
+    here = []
+    for go in filter(None, (shutil.which("go"), shutil.which("go", path="/usr/local/go/bin"))):
+        version = subprocess.run([go, "version"], env={**os.environ, "GOTOOLCHAIN": "local"}, capture_output=True, text=True,
+                                 timeout=60).stdout.strip()
+        found = re.search(r"\bgo(\d+)\.(\d+)", version)
+        if found and tuple(map(int, found.groups())) >= tuple(map(int, wanted)):
+            return go, version
+        here.append(f"{go} is {version or 'of no known version'}")
+    raise NoToolchain(f"Go {'.'.join(wanted)} or newer is needed: {'; '.join(here) or 'there is none here'}")
 
 
 def mandatory(unavailable):
