@@ -76,16 +76,22 @@ static void answer_expect(struct weir_stream *s)
 
 /* The route. */
 
+/* The table by RDS that a version of the configuration names, or one of its own, which lives as long as the version. */
+static bool take_table(struct weir_stream *s, const struct weir_hcm *hcm, struct weir_pin *pin)
+{
+    if (hcm->routes == NULL) pin = weir_snapshot_route_table(&s->worker->snapshot, hcm->route_table_slot);
+    if (pin == NULL) return false;
+    if (pin != s->hcm_pin) s->route_pin = weir_pin_acquire(pin);
+    s->routes = hcm->routes != NULL ? hcm->routes : (const struct weir_route_table *)(const void *)pin->resource;
+    return true;
+}
+
+/* A head may have begun under one version of the listener and ended under the next, when the table of the former is gone. */
 static void find_table(struct weir_stream *s)
 {
-    if (s->hcm->routes != NULL) {
-        s->routes = s->hcm->routes;
-        return;
-    }
-    struct weir_pin *pin = weir_snapshot_route_table(&s->worker->snapshot, s->hcm->route_table_slot);
-    if (pin == NULL) return;
-    s->route_pin = weir_pin_acquire(pin);
-    s->routes = (const struct weir_route_table *)(const void *)pin->resource;
+    if (take_table(s, s->hcm, s->hcm_pin)) return;
+    struct weir_connection *c = s->connection->base;
+    (void)take_table(s, weir_connection_config(c), c->chain->pin);
 }
 static void find_route(struct weir_stream *s)
 {
