@@ -111,7 +111,7 @@ int main(int argc, char **argv)
     }
     switch (o.mode) {
     case WEIR_MODE_VERSION: printf("\n%s  version: %s\n\n", argv[0], weir_version); return 0;
-    case WEIR_MODE_HOT_RESTART_VERSION: fprintf(stderr, "11.104\n"); return 0;
+    case WEIR_MODE_HOT_RESTART_VERSION: fprintf(stderr, "%s\n", WEIR_HOT_RESTART_VERSION); return 0;
     case WEIR_MODE_HELP: weir_options_help(stdout); return 0;
     case WEIR_MODE_SUPPORT: weir_support_print(stdout); return 0;
     case WEIR_MODE_SERVE:
@@ -123,6 +123,6 @@ int main(int argc, char **argv)
     }
     weir_log_set_level(o.log_level);
     if (component_levels_set(o.component_log_level) != 0) return 1;
-    for (uint32_t i = 0; i < o.unused_count; i++) WEIR_LOG(MAIN, WARNING, "--%s is accepted and has no effect in weir", o.unused[i]);
+    for (uint32_t i = 0; i < o.unused_count; i++) WEIR_LOG(MAIN, WARNING, "--%s is accepted and has no effect in weir", o.unused[i].name);
     return configured(&o);
 }

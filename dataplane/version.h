@@ -4,5 +4,7 @@
 
 extern const char weir_version[]; /* "MAJOR.MINOR.PATCH" */
 extern const int weir_version_parts[3];
+/* What --hot-restart-version and admin say: there is none. */
+#define WEIR_HOT_RESTART_VERSION "disabled"
 
 #endif

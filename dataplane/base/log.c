@@ -14,7 +14,6 @@
 
 #include "dataplane/base/str.h"
 
-#define DEFAULT_FORMAT "[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v"
 
 static struct {
     int fd;
@@ -275,7 +274,7 @@ void weir_log_write(enum weir_log_component c, enum weir_log_level level, const 
     struct line l = {.capacity = sizeof(l.small)};
     l.p = l.small;
     char bad;
-    (void)line_format(&l, state.format != NULL ? state.format : DEFAULT_FORMAT, &e, &bad);
+    (void)line_format(&l, state.format != NULL ? state.format : WEIR_LOG_FORMAT_DEFAULT, &e, &bad);
     line_add_z(&l, "\n");
     /* Best effort: there is nowhere to complain to. */
     ssize_t written = write(state.fd, l.p, l.n);

@@ -26,6 +26,7 @@ enum weir_log_component {
         WEIR_LOG_COMPONENT_COUNT
 };
 
+#define WEIR_LOG_FORMAT_DEFAULT "[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v"
 /* Before any other thread starts. path NULL: stderr. format NULL: the default; otherwise Envoy's --log-format subset
  * (%Y %m %d %T %e %f %t %l %n %v %@ %g %# %%); an unknown one is refused. */
 enum weir_err weir_log_open(const char *path, const char *format, char *why, size_t why_size) WEIR_MUST_USE;

@@ -15,7 +15,7 @@ struct page {
     struct weir_server *server;
     struct weir_out *out;          /* the piece at hand */
     struct weir_regex *filter;     /* NULL: all */
-    bool json, begun, first;
+    bool json, first;
     struct weir_publisher_walk *walk;
     /* The cluster at hand. */
     struct weir_str name;
@@ -187,7 +187,7 @@ static void limits_json(struct weir_out *o, const char *priority, const struct w
 
 static void head_json(struct page *p, bool added_via_api)
 {
-    weir_out_printf(p->out, "%s\n  {\n   \"name\": ", p->first ? "" : ",");
+    weir_out_printf(p->out, "%s\n  {\n   \"name\": ", p->first ? "{\n \"cluster_statuses\": [" : ",");
     p->first = false;
     weir_out_string(p->out, p->name);
     if (added_via_api) weir_out_printf(p->out, ",\n   \"added_via_api\": true");
@@ -236,8 +236,6 @@ static bool more(struct weir_admin_source *source, struct weir_out *out)
     const struct weir_record *r;
     size_t begun = out->n, visited = 0;
     p->out = out;
-    if (!p->begun && p->json) weir_out_printf(out, "{\n \"cluster_statuses\": [");
-    p->begun = true;
     while (out->n - begun < WEIR_ADMIN_PIECE_BYTES) {
         if (p->hosts != NULL && p->next < p->hosts->count) {
             const struct weir_host_member *m = &p->hosts->at[p->next++];
@@ -249,7 +247,7 @@ static bool more(struct weir_admin_source *source, struct weir_out *out)
         cluster_end(p);
         if (visited++ == STEP_RECORDS) return true;
         if (!weir_publisher_walk_next(p->walk, &r)) {
-            if (p->json) weir_out_printf(out, "%s]\n}\n", p->first ? "" : "\n ");
+            if (p->json) weir_out_add(out, p->first ? WEIR_STR("{}\n") : WEIR_STR("\n ]\n}\n"));
             return false;
         }
         if (r != NULL) cluster_begin(p, r);
@@ -273,7 +271,7 @@ void weir_clusters_page(struct weir_server *s, const struct weir_admin_request *
     struct weir_error e = {0};
     if (filter.n > 0 && weir_regex_compile(filter, 0, &e, &regex) != WEIR_OK) {
         reply->status = 400;
-        weir_out_printf(&reply->body, "Invalid re2 regex: %s", e.text);
+        weir_out_add(&reply->body, WEIR_STR("Invalid re2 regex"));
         return;
     }
     struct page *p = calloc(1, sizeof(*p));

@@ -626,8 +626,8 @@ void weir_config_dump(struct weir_server *s, const struct weir_admin_request *r,
     const struct part *one = resource.n > 0 ? part_find(resource) : NULL;
     struct weir_str mask = weir_admin_param(r, WEIR_STR("mask"));
     if (name_regex.n > 0 && weir_regex_compile(name_regex, 0, &e, &regex) != WEIR_OK) {
-        reply->status = 400;
-        weir_out_printf(&reply->body, "INVALID_ARGUMENT: Error while parsing name_regex from %.*s: %s", WEIR_STR_ARG(name_regex), e.text);
+        refuse(reply, 400);
+        weir_out_printf(&reply->body, "INVALID_ARGUMENT: Error while parsing name_regex from %.*s: %s", WEIR_STR_ARG(name_regex), weir_admin_regex_error(&e));
         return;
     }
     if (resource.n > 0 && one == NULL) {

@@ -114,7 +114,9 @@ static enum weir_err flag_take(struct weir_options *o, const struct flag *f, con
         return WEIR_OK;
     case UNUSED_VALUE:
     case UNUSED_SWITCH:
-        if (o->unused_count < WEIR_OPTIONS_UNUSED_MAX) o->unused[o->unused_count++] = f->name;
+        if (o->unused_count == WEIR_OPTIONS_UNUSED_MAX) return WEIR_OK;
+        o->unused[o->unused_count].name = f->name;
+        o->unused[o->unused_count++].value = f->kind == UNUSED_VALUE ? value : "";
         return WEIR_OK;
     }
     return WEIR_OK;

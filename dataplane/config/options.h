@@ -23,7 +23,9 @@ struct weir_options {
     uint32_t drain_time_s, drain_min_time_s, parent_shutdown_time_s, file_flush_interval_ms;
     bool drain_immediately, cpuset_threads, allow_unknown_fields, reject_unknown_dynamic_fields, ignore_unknown_dynamic_fields;
     /* Flags of Envoy that weir takes and does not need: main warns once for each. */
-    const char *unused[WEIR_OPTIONS_UNUSED_MAX];
+    struct {
+        const char *name, *value; /* "" for a switch */
+    } unused[WEIR_OPTIONS_UNUSED_MAX];
     uint32_t unused_count;
 };
 /* What stands after a lone "--" is ignored. */

@@ -109,9 +109,10 @@ struct weir_cluster_shared *weir_publisher_cluster(struct weir_publisher *p, con
 /* Drops what a stopped worker holds of the published route tables and runtime. */
 void weir_publish_worker_deinit(struct weir_worker *w);
 void weir_publisher_set_runtime(struct weir_publisher *p, struct weir_runtime *runtime); /* to every worker; keeps no reference */
-/* /drain_listeners: ports stop accepting at once, or after the drain time where graceful (connections are asked to end
- * meanwhile). inbound_only: traffic_direction INBOUND alone. */
-void weir_publisher_drain_listeners(struct weir_publisher *p, bool inbound_only, bool graceful);
+/* /drain_listeners: ports stop accepting at once, or after the drain time (connections are asked to end meanwhile), or never
+ * (connections are asked to end). inbound_only: traffic_direction INBOUND alone. */
+enum weir_listeners_drain { WEIR_DRAIN_AT_ONCE, WEIR_DRAIN_GRACEFULLY, WEIR_DRAIN_AND_STAY };
+void weir_publisher_drain_listeners(struct weir_publisher *p, bool inbound_only, enum weir_listeners_drain how);
 /* Whether any listener that serves has traffic_direction OUTBOUND. */
 bool weir_publisher_has_outbound(struct weir_publisher *p);
 /* The workers have been told to stop all listeners: gives the sockets up, so that the ports refuse once the last worker has let

@@ -284,7 +284,7 @@ static void on_drained(struct weir_timer *t)
     port_close(WEIR_CONTAINER_OF(t, struct entry, drained));
 }
 
-void weir_publisher_drain_listeners(struct weir_publisher *p, bool inbound_only, bool graceful)
+void weir_publisher_drain_listeners(struct weir_publisher *p, bool inbound_only, enum weir_listeners_drain how)
 {
     size_t at = 0;
     struct weir_str name;
@@ -295,12 +295,12 @@ void weir_publisher_drain_listeners(struct weir_publisher *p, bool inbound_only,
         if (e == NULL || !e->started || r->active == NULL) continue;
         const struct weir_listener_config *c = (const struct weir_listener_config *)(const void *)r->active;
         if (inbound_only && c->traffic_direction != ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__INBOUND) continue;
-        if (!graceful) {
+        if (how == WEIR_DRAIN_AT_ONCE) {
             port_close(e);
             continue;
         }
         tell_workers(e, DRAIN);
-        weir_timer_start(&p->o.control->timers, &e->drained, (uint64_t)p->o.drain_time_s * 1000);
+        if (how == WEIR_DRAIN_GRACEFULLY) weir_timer_start(&p->o.control->timers, &e->drained, (uint64_t)p->o.drain_time_s * 1000);
     }
 }
 

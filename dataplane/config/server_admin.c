@@ -9,12 +9,12 @@
 #include "dataplane/config/certs_page.h"
 #include "dataplane/config/clusters_page.h"
 #include "dataplane/config/config_dump.h"
+#include "dataplane/config/server_info.h"
 #include "dataplane/config/server_internal.h"
 #include "dataplane/listener/listener.h"
 #include "dataplane/observe/admin.h"
 #include "dataplane/observe/admin_stats.h"
 #include "dataplane/version.h"
-#include "xds/pb_tree.h"
 
 static void text(struct weir_admin_reply *reply, const char *z)
 {
@@ -58,65 +58,10 @@ static void ready(void *ctx, const struct weir_admin_request *r, struct weir_adm
     reply->status = weir_server_readiness(ctx, &reply->body);
 }
 
-static void field(struct weir_out *o, const char *name, const char *value, bool quoted, bool last)
-{
-    weir_out_printf(o, "  \"%s\": ", name);
-    if (quoted) weir_out_string(o, weir_str_of(value != NULL ? value : ""));
-    else weir_out_printf(o, "%s", value);
-    weir_out_printf(o, "%s\n", last ? "" : ",");
-}
-
-static void number(struct weir_out *o, const char *name, uint64_t v)
-{
-    weir_out_printf(o, "  \"%s\": %llu,\n", name, (unsigned long long)v);
-}
-
-static void seconds(struct weir_out *o, const char *name, uint64_t v)
-{
-    weir_out_printf(o, "  \"%s\": \"%llus\",\n", name, (unsigned long long)v);
-}
-
-static void options_print(const struct weir_server *s, struct weir_out *o)
-{
-    char base_id[24];
-    snprintf(base_id, sizeof(base_id), "%llu", (unsigned long long)s->o.base_id);
-    weir_out_printf(o, " \"command_line_options\": {\n");
-    field(o, "base_id", base_id, true, false);
-    number(o, "concurrency", s->worker_count);
-    field(o, "config_path", s->o.config_path, true, false);
-    field(o, "config_yaml", s->o.config_yaml, true, false);
-    field(o, "admin_address_path", s->o.admin_address_path, true, false);
-    field(o, "log_level", weir_log_level_name(s->o.log_level), true, false);
-    field(o, "component_log_level", s->o.component_log_level, true, false);
-    field(o, "log_format", s->o.log_format, true, false);
-    field(o, "log_path", s->o.log_path, true, false);
-    field(o, "service_cluster", s->o.service_cluster, true, false);
-    field(o, "service_node", s->o.service_node, true, false);
-    field(o, "service_zone", s->o.service_zone, true, false);
-    weir_out_printf(o, "  \"file_flush_interval\": \"%u.%03us\",\n", s->o.file_flush_interval_ms / 1000, s->o.file_flush_interval_ms % 1000);
-    seconds(o, "drain_time", s->o.drain_time_s);
-    seconds(o, "parent_shutdown_time", s->o.parent_shutdown_time_s);
-    field(o, "mode", "Serve", true, false);
-    field(o, "cpuset_threads", s->o.cpuset_threads ? "true" : "false", false, false);
-    field(o, "drain_strategy", s->o.drain_immediately ? "Immediate" : "Gradual", true, true);
-    weir_out_printf(o, " },\n");
-}
-
 static void server_info(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
 {
-    struct weir_server *s = ctx;
-    struct weir_out *o = &reply->body;
     (void)r;
-    enum weir_server_state state = s->healthcheck_failed && s->state == WEIR_LIVE ? WEIR_DRAINING : s->state;
-    uint64_t up = (s->control->now_ns - s->start_ns) / 1000000000u;
-    reply->content_type = WEIR_ADMIN_JSON;
-    weir_out_printf(o, "{\n \"version\": \"%s/%s/Clean/RELEASE/OpenSSL\",\n \"state\": \"%s\",\n", "weir", weir_version, weir_server_state_name(state));
-    weir_out_printf(o, " \"uptime_current_epoch\": \"%llus\",\n \"uptime_all_epochs\": \"%llus\",\n \"hot_restart_version\": \"11.104\",\n",
-                    (unsigned long long)up, (unsigned long long)up);
-    options_print(s, o);
-    weir_out_printf(o, " \"node\": ");
-    weir_pb_to_json(&s->b.node->base, &(struct weir_json_options){.indent = 1, .level = 1, .redact = true}, o);
-    weir_out_printf(o, "\n}\n");
+    weir_server_info(ctx, reply);
 }
 
 static void memory(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
@@ -135,6 +80,22 @@ static void memory(void *ctx, const struct weir_admin_request *r, struct weir_ad
                     m.uordblks + m.hblkhd, m.arena + m.hblkhd, m.fordblks, (long long)resident * sysconf(_SC_PAGESIZE));
 }
 
+/* Envoy shows its allocator's page here; so does weir. */
+static void memory_allocator(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
+{
+    char *bytes = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&bytes, &n);
+    (void)ctx;
+    (void)r;
+    reply->content_type = "text/plain";
+    if (f == NULL) return;
+    (void)malloc_info(0, f);
+    (void)fclose(f);
+    weir_out_add(&reply->body, (struct weir_str){bytes, n});
+    free(bytes);
+}
+
 static void loggers_print(struct weir_out *o)
 {
     weir_out_printf(o, "active loggers:\n");
@@ -144,39 +105,68 @@ static void loggers_print(struct weir_out *o)
     weir_out_printf(o, "\n");
 }
 
-static void logging_refuse(struct weir_admin_reply *reply, const char *what)
+static void logging_refuse(struct weir_admin_reply *reply, const char *why)
 {
     reply->status = 400;
-    weir_out_printf(&reply->body, "error: unknown logger %s\n\nusage: /logging?<name>=<level> (change one level)\nusage: /logging?paths=name1:level1,name2:level2,... (change multiple levels)\nusage: /logging?level=<level> (change all levels)\n\nlevels: trace debug info warning error critical off\n\n", what);
+    weir_out_printf(&reply->body,
+                    "error: %s\n\nusage: /logging?<name>=<level> (change single level)\nusage: /logging?paths=name1:level1,name2:level2,... (change multiple "
+                    "levels)\nusage: /logging?level=<level> (change all levels)\nusage: /logging?group=<group_name>:<level> (change group of loggers)\n"
+                    "levels: trace debug info warning error critical off \n",
+                    why);
     loggers_print(&reply->body);
 }
 
-static const char *level_set(struct weir_str name, struct weir_str value)
+static const char *const unknown_level = "unknown logger level", *const unknown_name = "unknown logger name";
+
+static bool component_known(struct weir_str name)
+{
+    for (int i = 0; i < WEIR_LOG_COMPONENT_COUNT; i++)
+        if (weir_str_eq(name, weir_str_of(weir_log_component_name((enum weir_log_component)i)))) return true;
+    return false;
+}
+
+/* "NAME:LEVEL,NAME:LEVEL"; first looked at, then set: all or none. Returns what is wrong. */
+static const char *paths_take(struct weir_str paths, bool set)
+{
+    for (enum weir_log_level level; paths.n > 0;) {
+        size_t comma = weir_str_find(paths, ','), colon = weir_str_find((struct weir_str){paths.p, comma}, ':');
+        struct weir_str name = {paths.p, colon}, value = colon < comma ? (struct weir_str){paths.p + colon + 1, comma - colon - 1} : (struct weir_str){0};
+        if (name.n == 0 || value.n == 0) return "empty logger name or empty logger level";
+        if (!weir_log_level_parse(value, &level)) return unknown_level;
+        if (!component_known(name)) return unknown_name;
+        if (set) (void)weir_log_set_component_level(name, level);
+        comma += comma < paths.n;
+        paths = (struct weir_str){paths.p + comma, paths.n - comma};
+    }
+    return NULL;
+}
+
+static const char *level_take(struct weir_str name, struct weir_str value)
 {
     enum weir_log_level level;
-    if (!weir_log_level_parse(value, &level)) return "level";
+    if (weir_str_eq(name, WEIR_STR("group"))) return "group parameter requires fine-grain logging to be enabled";
+    if (!weir_log_level_parse(value, &level)) return unknown_level;
     if (weir_str_eq(name, WEIR_STR("level"))) weir_log_set_level(level);
-    else if (!weir_log_set_component_level(name, level)) return "name";
+    else if (!weir_log_set_component_level(name, level)) return unknown_name;
     return NULL;
 }
 
 static void logging(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
 {
-    size_t at = 0;
-    struct weir_str name, value;
+    size_t at = 0, given = 0;
+    struct weir_str name, value, one_name = {0}, one = {0};
     const char *wrong = NULL;
     (void)ctx;
-    while (wrong == NULL && weir_admin_param_next(r, &at, &name, &value)) {
-        if (!weir_str_eq(name, WEIR_STR("paths"))) {
-            wrong = level_set(name, value);
-            continue;
-        }
-        while (wrong == NULL && value.n > 0) {
-            size_t comma = weir_str_find(value, ','), colon = weir_str_find((struct weir_str){value.p, comma}, ':');
-            wrong = colon < comma ? level_set((struct weir_str){value.p, colon}, (struct weir_str){value.p + colon + 1, comma - colon - 1}) : "level";
-            value = comma < value.n ? (struct weir_str){value.p + comma + 1, value.n - comma - 1} : (struct weir_str){0};
-        }
+    while (weir_admin_param_next(r, &at, &name, &value)) {
+        if (value.n == 0) continue; /* a form's field that was left empty */
+        one_name = name;
+        one = value;
+        given++;
     }
+    if (given > 1) wrong = "invalid number of parameters";
+    else if (given == 1 && weir_str_eq(one_name, WEIR_STR("paths"))) wrong = paths_take(one, false);
+    else if (given == 1) wrong = level_take(one_name, one);
+    if (wrong == NULL && weir_str_eq(one_name, WEIR_STR("paths"))) (void)paths_take(one, true);
     if (wrong != NULL) logging_refuse(reply, wrong);
     else loggers_print(&reply->body);
 }
@@ -254,7 +244,7 @@ static void listener_print(void *ctx, const struct weir_record *record)
         weir_out_printf(o, "%.*s::%s\n", WEIR_STR_ARG(record->name), address);
         return;
     }
-    weir_out_printf(o, "%s\n  {\n   \"name\": ", args[3] != NULL ? "," : "");
+    weir_out_printf(o, "%s\n  {\n   \"name\": ", args[3] != NULL ? "," : "{\n \"listener_statuses\": [");
     args[3] = o;
     weir_out_string(o, record->name);
     weir_out_printf(o, ",\n   \"local_address\": {\n");
@@ -276,10 +266,9 @@ static void listeners(void *ctx, const struct weir_admin_request *r, struct weir
     void *args[4] = {s, &reply->body, json ? s : NULL, NULL};
     if (json) {
         reply->content_type = WEIR_ADMIN_JSON;
-        text(reply, "{\n \"listener_statuses\": [");
     }
     weir_publisher_each(s->publisher, WEIR_LISTENERS, listener_print, args);
-    if (json) text(reply, args[3] != NULL ? "\n ]\n}\n" : "]\n}\n");
+    if (json) text(reply, args[3] != NULL ? "\n ]\n}\n" : "{}\n");
 }
 
 static void healthcheck_set(struct weir_server *s, bool failed)
@@ -322,7 +311,7 @@ static void hot_restart_version(void *ctx, const struct weir_admin_request *r, s
 {
     (void)ctx;
     (void)r;
-    text(reply, "11.104");
+    text(reply, WEIR_HOT_RESTART_VERSION);
 }
 
 static void config_dump(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
@@ -361,8 +350,10 @@ static void reset_counters(void *ctx, const struct weir_admin_request *r, struct
 static void drain_listeners(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
 {
     struct weir_server *s = ctx;
-    bool graceful = weir_admin_param(r, WEIR_STR("graceful")).p != NULL;
-    weir_publisher_drain_listeners(s->publisher, weir_admin_param(r, WEIR_STR("inboundonly")).p != NULL, graceful);
+    enum weir_listeners_drain how = weir_admin_param(r, WEIR_STR("skip_exit")).p != NULL  ? WEIR_DRAIN_AND_STAY
+                                    : weir_admin_param(r, WEIR_STR("graceful")).p != NULL ? WEIR_DRAIN_GRACEFULLY
+                                                                                           : WEIR_DRAIN_AT_ONCE;
+    weir_publisher_drain_listeners(s->publisher, weir_admin_param(r, WEIR_STR("inboundonly")).p != NULL, how);
     text(reply, "OK\n");
 }
 
@@ -432,15 +423,22 @@ static void recent_lookups_end(void *ctx, const struct weir_admin_request *r, st
 /* weir has no profiler inside: perf and valgrind look at it from outside. */
 static void profiler(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
 {
+    static const struct {
+        const char *path, *what;
+    } all[] = {{"/cpuprofiler", "cpu profiler"}, {"/heapprofiler", "heap profiler"}, {"/heap_dump", "heap dump"}, {"/peak_heap_dump", "peak heap dump"}};
+    const char *what = "allocation profiler";
     struct weir_str enable = weir_admin_param(r, WEIR_STR("enable"));
     (void)ctx;
-    if (!weir_str_eq(enable, WEIR_STR("y")) && !weir_str_eq(enable, WEIR_STR("n"))) {
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (weir_str_eq(r->path, weir_str_of(all[i].path))) what = all[i].what;
+    bool asks = what == all[0].what || strcmp(what, "allocation profiler") == 0;
+    if (asks && !weir_str_eq(enable, WEIR_STR("y")) && !weir_str_eq(enable, WEIR_STR("n"))) {
         reply->status = 400;
         text(reply, "?enable=<y|n>\n");
         return;
     }
     reply->status = 501;
-    weir_out_printf(&reply->body, "The current build does not support %s", weir_str_eq(r->path, WEIR_STR("/cpuprofiler")) ? "cpu profiler" : "heap profiler");
+    weir_out_printf(&reply->body, "The current build does not support %s", what);
 }
 
 /* Answered as Envoy does where it is not asked to trace its mutexes. */
@@ -452,34 +450,72 @@ static void contention(void *ctx, const struct weir_admin_request *r, struct wei
 }
 
 static const struct weir_admin_page pages[] = {
-    {"/allocprofiler", "enable/disable the allocation profiler (not supported)", true, profiler},
-    {"/certs", "print certs on machine", false, certs},
-    {"/clusters", "upstream cluster status (?format=json, ?filter=)", false, clusters},
-    {"/config_dump", "dump current configurations (?resource=, ?mask=, ?name_regex=, ?include_eds)", false, config_dump},
-    {"/contention", "dump current mutex contention stats (not kept)", false, contention},
-    {"/cpuprofiler", "enable/disable the CPU profiler (not supported)", true, profiler},
-    {"/drain_listeners", "drain listeners (?graceful, ?inboundonly)", true, drain_listeners},
-    {"/healthcheck/fail", "cause the server to fail health checks", true, healthcheck_fail},
-    {"/healthcheck/ok", "cause the server to pass health checks", true, healthcheck_ok},
-    {"/heapprofiler", "enable/disable the heap profiler (not supported)", true, profiler},
-    {"/hot_restart_version", "print the hot restart compatibility version", false, hot_restart_version},
-    {"/init_dump", "dump what is not initialized yet (?mask=listener)", false, init_dump},
-    {"/listeners", "print listener info (?format=json)", false, listeners},
-    {"/logging", "query/change logging levels", true, logging},
-    {"/memory", "print current allocation/heap usage", false, memory},
-    {"/quitquitquit", "drain and exit the server", true, quit},
-    {"/ready", "print server state, return 200 if LIVE, otherwise return 503", false, ready},
-    {"/reopen_logs", "reopen access logs", true, reopen_logs},
-    {"/reset_counters", "reset all counters to zero", true, reset_counters},
-    {"/runtime", "print runtime values", false, runtime},
-    {"/runtime_modify", "modify runtime values of the admin layer", true, runtime_modify},
-    {"/server_info", "print server version/status information", false, server_info},
-    {"/stats", "print server stats (?filter=, ?usedonly, ?type=, ?format=)", false, stats},
-    {"/stats/recentlookups", "show recent stat-name lookups (not kept)", false, recent_lookups},
-    {"/stats/recentlookups/clear", "clear list of stat-name lookups", true, recent_lookups_end},
-    {"/stats/recentlookups/disable", "disable recording of stat-name lookups", true, recent_lookups_end},
-    {"/stats/recentlookups/enable", "enable recording of stat-name lookups (not supported)", true, recent_lookups_enable},
-    {"/stats/prometheus", "print server stats in prometheus format", false, stats_prometheus},
+    {"/allocprofiler", "enable/disable the allocation profiler (if supported)", true, profiler,
+     "enable: enable/disable the allocation profiler; One of (y, n)\n"},
+    {"/certs", "print certs on machine", false, certs, NULL},
+    {"/clusters", "upstream cluster status", false, clusters, "filter: Regular expression (Google re2) for filtering clusters by name\n"},
+    {"/config_dump", "dump current Envoy configs", false, config_dump,
+     "resource: The resource to dump\n"
+     "mask: The mask to apply. When both resource and mask are specified, the mask is applied to every element in the desired repeated field so "
+     "that only a subset of fields are returned. The mask is parsed as a Protobuf::FieldMask\n"
+     "name_regex: Dump only the currently loaded configurations whose names match the specified regex. Can be used with both resource and mask "
+     "query parameters.\n"
+     "include_eds: Dump currently loaded configuration including EDS. See the response definition for more information\n"},
+    {"/contention", "dump current Envoy mutex contention stats (if enabled)", false, contention, NULL},
+    {"/cpuprofiler", "enable/disable the CPU profiler", true, profiler, "enable: enables the CPU profiler; One of (y, n)\n"},
+    {"/drain_listeners", "drain listeners", true, drain_listeners,
+     "graceful: When draining listeners, enter a graceful drain period prior to closing listeners. This behaviour and duration is configurable via "
+     "server options or CLI\n"
+     "skip_exit: When draining listeners, drain the connections but never stop the listeners. The graceful parameter has no effect when this is "
+     "set, since the drain period only delays stopping the listeners\n"
+     "inboundonly: Drains all inbound listeners. traffic_direction field in envoy_v3_api_msg_config.listener.v3.Listener is used to determine "
+     "whether a listener is inbound or outbound.\n"},
+    {"/healthcheck/fail", "cause the server to fail health checks", true, healthcheck_fail, NULL},
+    {"/healthcheck/ok", "cause the server to pass health checks", true, healthcheck_ok, NULL},
+    {"/heap_dump", "dump current Envoy heap (if supported)", false, profiler, NULL},
+    {"/heapprofiler", "enable/disable the heap profiler", true, profiler, "enable: enable/disable the heap profiler; One of (y, n)\n"},
+    {"/help", "print out list of admin commands", false, NULL, NULL},
+    {"/hot_restart_version", "print the hot restart compatibility version", false, hot_restart_version, NULL},
+    {"/init_dump", "dump current Envoy init manager information (experimental)", false, init_dump,
+     "mask: The desired component to dump unready targets. The mask is parsed as a Protobuf::FieldMask. For example, get the unready targets of "
+     "all listeners with /init_dump?mask=listener`\n"},
+    {"/listeners", "print listener info", false, listeners, "format: File format to use; One of (text, json)\n"},
+    {"/logging", "query/change logging levels", true, logging,
+     "paths: Change multiple logging levels by setting to <logger_name1>:<desired_level1>,<logger_name2>:<desired_level2>. If fine grain logging "
+     "is enabled, use __FILE__ or a glob experision as the logger name. For example, source/common*:warning\n"
+     "group: Change given logger group to desired level, set to <logger_group_name>:<desired_level>. logger_group_name must be a logger name.\n"
+     "level: desired logging level, this will change all loggers's level; One of (, trace, debug, info, warning, error, critical, off)\n"},
+    {"/memory", "print current allocation/heap usage", false, memory, NULL},
+    {"/memory/tcmalloc", "print TCMalloc stats", false, memory_allocator, NULL},
+    {"/peak_heap_dump", "dump peak Envoy heap (if supported)", false, profiler, NULL},
+    {"/quitquitquit", "exit the server", true, quit, NULL},
+    {"/ready", "print server state, return 200 if LIVE, otherwise return 503", false, ready, NULL},
+    {"/reopen_logs", "reopen access logs", true, reopen_logs, NULL},
+    {"/reset_counters", "reset all counters to zero", true, reset_counters, NULL},
+    {"/runtime", "print runtime values", false, runtime, NULL},
+    {"/runtime_modify",
+     "Adds or modifies runtime values as passed in query parameters. To delete a previously added key, use an empty string as the value. Note that "
+     "deletion only applies to overrides added via this endpoint; values loaded from disk can be modified via override but not deleted. E.g. "
+     "?key1=value1&key2=value2...",
+     true, runtime_modify, NULL},
+    {"/server_info", "print server version/status information", false, server_info, NULL},
+    {"/stats", "print server stats", false, stats,
+     "usedonly: Only include stats that have been written by system since restart\n"
+     "filter: Regular expression (Google re2) for filtering stats\n"
+     "invert_filter: Invert the filter regex\n"
+     "format: Format to use; One of (html, active-html, text, json)\n"
+     "type: Stat types to include.; One of (All, Counters, Histograms, Gauges, TextReadouts)\n"
+     "histogram_buckets: Histogram bucket display mode; One of (cumulative, disjoint, detailed, summary)\n"},
+    {"/stats/prometheus", "print server stats in prometheus format", false, stats_prometheus,
+     "usedonly: Only include stats that have been written by system since restart\n"
+     "text_readouts: Render text_readouts as new gaugues with value 0 (increases Prometheus data size)\n"
+     "filter: Regular expression (Google re2) for filtering stats\n"
+     "invert_filter: Invert the filter regex\n"
+     "histogram_buckets: Histogram bucket display mode; One of (cumulative, summary)\n"},
+    {"/stats/recentlookups", "Show recent stat-name lookups", false, recent_lookups, NULL},
+    {"/stats/recentlookups/clear", "clear list of stat-name lookups and counter", true, recent_lookups_end, NULL},
+    {"/stats/recentlookups/disable", "disable recording of reset stat-name lookup names", true, recent_lookups_end, NULL},
+    {"/stats/recentlookups/enable", "enable recording of reset stat-name lookup names", true, recent_lookups_enable, NULL},
 };
 
 enum weir_err weir_server_admin_start(struct weir_server *s, struct weir_error *e)

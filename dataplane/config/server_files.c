@@ -111,7 +111,7 @@ void weir_server_files_warmed(struct weir_server *s)
 static void broken(struct weir_server *s, enum weir_resource_type type, const struct weir_error *e)
 {
     if (s->broken[type] != NULL && strcmp(s->broken[type]->text, e->text) == 0) return; /* said already */
-    s->xds[type].update_rejected++;
+    s->xds[type].update_failure++;
     if (s->broken[type] == NULL) s->broken[type] = malloc(sizeof(*e));
     if (s->broken[type] == NULL) abort();
     *s->broken[type] = *e;

@@ -90,10 +90,10 @@ static void prometheus(void *ctx, const struct weir_admin_request *r, struct wei
 }
 
 static const struct weir_admin_page pages[] = {
-    {"/live", "200 while every worker answers", false, live},
-    {"/ready", "200 while LIVE with a listener, otherwise 503 and what is waited for", false, ready},
-    {"/startup", "200 once the first configuration serves", false, startup},
-    {"/stats/prometheus", "server stats in prometheus format", false, prometheus},
+    {"/live", "200 while every worker answers", false, live, NULL},
+    {"/ready", "200 while LIVE with a listener, otherwise 503 and what is waited for", false, ready, NULL},
+    {"/startup", "200 once the first configuration serves", false, startup, NULL},
+    {"/stats/prometheus", "server stats in prometheus format", false, prometheus, NULL},
 };
 
 /* "ADDRESS:PORT", IPv6 in brackets. */

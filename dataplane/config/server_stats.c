@@ -118,8 +118,8 @@ void weir_server_stats_create(struct weir_server *s)
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) weir_stat_touch(weir_stats_shard(s->server_stats, s->worker_count), known[i]);
     weir_stat_touch(weir_stats_shard(s->cluster_stats, s->worker_count), C_WARMING);
     weir_stat_touch(weir_stats_shard(s->listener_stats, s->worker_count), L_WARMING);
-    s->cds_stats = weir_stats_acquire(s->stats, WEIR_STR("cluster_manager.cds."), source_descs, SOURCE_COUNT);
-    s->lds_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager.lds."), source_descs, RELOAD);
+    if (s->b.cds.kind != WEIR_FROM_NOWHERE) s->cds_stats = weir_stats_acquire(s->stats, WEIR_STR("cluster_manager.cds."), source_descs, SOURCE_COUNT);
+    if (s->b.lds.kind != WEIR_FROM_NOWHERE) s->lds_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager.lds."), source_descs, RELOAD);
     s->runtime_stats = weir_stats_acquire(s->stats, WEIR_STR("runtime."), runtime_descs, R_COUNT);
     for (int t = 0; t < WEIR_RESOURCE_TYPES; t++) {
         char prefix[32];
@@ -231,6 +231,7 @@ static void work_refresh(struct weir_server *s)
 
 static void source_refresh(struct weir_server *s, struct weir_stats *set, enum weir_resource_type type)
 {
+    if (set == NULL) return; /* it comes from nowhere */
     struct weir_stats_shard *shard = weir_stats_shard(set, s->worker_count);
     const struct weir_xds_counts *c = &s->xds[type];
     bool asked = atomic_load_explicit(&s->ads_asked[type], memory_order_relaxed);
@@ -286,7 +287,7 @@ static void runtime_refresh(struct weir_server *s)
     show(shard, R_KEYS, keys);
     show(shard, R_LAYERS, r != NULL ? weir_runtime_layer_count(r) : 0);
     show(shard, R_OVERRIDES, overrides > 0);
-    show(shard, R_LOAD_SUCCESS, s->runtime_loads + 1);
+    show(shard, R_LOAD_SUCCESS, s->runtime_loads + 2); /* at start, and once more when all is initialised: so Envoy counts */
 }
 
 static void dns_refresh(struct weir_server *s)

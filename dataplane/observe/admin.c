@@ -1,4 +1,4 @@
-/* Connections of the admin server. One request at a time on each; a request's body is read and dropped. */
+/* Connections of the admin server. One request at a time on each; a request's body is read and dropped, unless it is a form. */
 #include "dataplane/observe/admin.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 
 #define CONNECTIONS_MAX 256
 #define LINGER_MS 1000
+#define FORM_BYTES_MAX (64u * 1024u) /* what is longer is refused */
 #define QUEUE_HIGH_BYTES (256u * 1024u) /* of a page that its reader has not taken: no more of it is rendered */
 #define QUEUE_LOW_BYTES (64u * 1024u)
 
@@ -24,6 +25,7 @@ struct connection {
     struct weir_codec_stream *stream;
     struct weir_arena arena; /* of the request at hand */
     struct weir_headers *request;
+    struct weir_out form; /* so far; at most FORM_BYTES_MAX */
     struct weir_admin_source *source; /* of the page on its way */
     struct weir_deferred flush;
     struct weir_dead dead;
@@ -100,11 +102,39 @@ struct weir_str weir_admin_param(const struct weir_admin_request *r, struct weir
     return (struct weir_str){0};
 }
 
+const char *weir_admin_regex_error(const struct weir_error *e)
+{
+    static const char marker[] = "regular expression: ";
+    const char *why = strstr(e->text, marker);
+    return why != NULL ? why + sizeof(marker) - 1 : e->text;
+}
+
+static bool line_next(struct weir_str *rest, struct weir_str *line)
+{
+    if (rest->n == 0) return false;
+    *line = (struct weir_str){rest->p, weir_str_find(*rest, '\n')};
+    size_t n = line->n + (line->n < rest->n);
+    *rest = (struct weir_str){rest->p + n, rest->n - n};
+    return true;
+}
+
+static void html_add(struct weir_out *out, struct weir_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '<') weir_out_add(out, WEIR_STR("&lt;"));
+        else if (s.p[i] == '&') weir_out_add(out, WEIR_STR("&amp;"));
+        else weir_out_add(out, (struct weir_str){s.p + i, 1});
+    }
+}
+
 static void help_print(const struct weir_admin *a, struct weir_out *out)
 {
-    weir_out_printf(out, "admin commands are:\n");
-    for (size_t i = 0; i < a->page_count; i++)
+    weir_out_printf(out, "admin commands are:\n  /: Admin home page\n");
+    for (size_t i = 0; i < a->page_count; i++) {
         weir_out_printf(out, "  %s%s: %s\n", a->pages[i].path, a->pages[i].post ? " (POST)" : "", a->pages[i].help);
+        struct weir_str line, rest = weir_str_of(a->pages[i].params != NULL ? a->pages[i].params : "");
+        while (line_next(&rest, &line)) weir_out_printf(out, "      %.*s\n", WEIR_STR_ARG(line));
+    }
 }
 
 static void index_print(const struct weir_admin *a, struct weir_out *out)
@@ -112,11 +142,15 @@ static void index_print(const struct weir_admin *a, struct weir_out *out)
     weir_out_printf(out, "<!DOCTYPE html>\n<html><head><title>weir admin</title></head><body>\n<table>\n<thead><th>Command</th><th>Description</th></thead>\n");
     for (size_t i = 0; i < a->page_count; i++) {
         const struct weir_admin_page *p = &a->pages[i];
-        if (p->post)
-            weir_out_printf(out, "<tr><td><form action='%s' method='post'><button>%s</button></form></td><td>%s</td></tr>\n", p->path + 1, p->path + 1,
-                            p->help);
-        else
-            weir_out_printf(out, "<tr><td><a href='%s'>%s</a></td><td>%s</td></tr>\n", p->path + 1, p->path + 1, p->help);
+        if (p->post) weir_out_printf(out, "<tr><td><form action='%s' method='post'><button>%s</button></form></td><td>", p->path + 1, p->path + 1);
+        else weir_out_printf(out, "<tr><td><a href='%s'>%s</a></td><td>", p->path + 1, p->path + 1);
+        html_add(out, weir_str_of(p->help));
+        struct weir_str line, rest = weir_str_of(p->params != NULL ? p->params : "");
+        while (line_next(&rest, &line)) {
+            weir_out_printf(out, "<br>?");
+            html_add(out, line);
+        }
+        weir_out_printf(out, "</td></tr>\n");
     }
     weir_out_printf(out, "</table>\n</body></html>\n");
 }
@@ -155,6 +189,7 @@ static void connection_free(struct weir_dead *d)
     struct connection *c = WEIR_CONTAINER_OF(d, struct connection, dead);
     if (c->codec != NULL) weir_codec_destroy(c->codec);
     weir_arena_deinit(&c->arena);
+    weir_out_deinit(&c->form);
     free(c);
 }
 
@@ -273,7 +308,9 @@ static void request_serve(struct connection *c)
     struct weir_admin_request r = {.method = weir_headers_get(c->request, WEIR_H_METHOD), .path = {target.p, question}, .arena = &c->arena};
     if (question < target.n) r.query = (struct weir_str){target.p + question + 1, target.n - question - 1};
     struct weir_admin_reply reply = {.status = 200, .content_type = WEIR_ADMIN_TEXT};
-    page_serve(c->admin, &r, &reply);
+    if (r.query.n == 0 && c->form.n > 0) r.query = (struct weir_str){c->form.p, c->form.n};
+    if (c->form.n > FORM_BYTES_MAX) reply.status = 413;
+    else page_serve(c->admin, &r, &reply);
     c->source = reply.source;
     /* A short page ends with its first piece, and nobody is to render what is not sent. */
     if (c->source != NULL && (weir_str_eq(r.method, WEIR_STR("HEAD")) || !c->source->more(c->source, &reply.body))) source_end(c);
@@ -288,9 +325,22 @@ static void on_headers(void *ctx, struct weir_headers *h, bool end)
     if (end) request_serve(c);
 }
 
+/* Parameters may come as the values of a form, where the path has none. */
+static void form_add(struct connection *c, const struct weir_buffer *data)
+{
+    char piece[1024];
+    struct weir_str type = weir_headers_get(c->request, WEIR_H_CONTENT_TYPE);
+    if (!weir_str_eq((struct weir_str){type.p, weir_str_find(type, ';')}, WEIR_STR("application/x-www-form-urlencoded"))) return;
+    for (size_t at = 0, n; at < data->bytes && c->form.n <= FORM_BYTES_MAX; at += n) {
+        n = weir_buffer_copy_out(data, at, piece, sizeof(piece));
+        weir_out_add(&c->form, (struct weir_str){piece, n});
+    }
+}
+
 static void on_data(void *ctx, struct weir_buffer *data, bool end)
 {
     struct connection *c = ctx;
+    form_add(c, data);
     weir_buffer_consume(data, data->bytes);
     if (end) request_serve(c);
 }
@@ -330,6 +380,7 @@ static void on_stream(void *owner, struct weir_codec_stream *s)
 {
     struct connection *c = owner;
     weir_arena_deinit(&c->arena);
+    c->form.n = 0;
     c->admin->counts.requests++;
     c->admin->counts.requests_active++;
     c->request_ns = c->admin->worker->now_ns;

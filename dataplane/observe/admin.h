@@ -15,7 +15,7 @@
 
 /* Borrowed for the call. */
 struct weir_admin_request {
-    struct weir_str method, path, query; /* query without '?' */
+    struct weir_str method, path, query; /* query without '?'; or, where it has none, the values of a form */
     struct weir_arena *arena;
 };
 struct weir_admin_reply {
@@ -28,7 +28,8 @@ struct weir_admin_page {
     const char *path; /* "/ready" */
     const char *help; /* one line for / and /help */
     bool post;        /* takes POST only: it changes something */
-    void (*handle)(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply);
+    void (*handle)(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply); /* NULL: the server's own */
+    const char *params; /* "name: what it does", a line each; NULL: none */
 };
 
 /* What came and went so far, for listener.admin.* and http.admin.*. */
@@ -55,6 +56,8 @@ void weir_admin_set_times(struct weir_admin *a, const struct weir_admin_times *t
 
 /* A query parameter, percent-decoded into r->arena; p NULL when absent, "" when it has no value. */
 struct weir_str weir_admin_param(const struct weir_admin_request *r, struct weir_str name);
+/* RE2's own words in the error of a pattern, as Envoy prints them. */
+const char *weir_admin_regex_error(const struct weir_error *e);
 /* Each parameter in order; *at starts at 0. */
 bool weir_admin_param_next(const struct weir_admin_request *r, size_t *at, struct weir_str *name, struct weir_str *value);
 

@@ -336,7 +336,7 @@ static void text_keep(void *ctx, struct weir_str name, struct weir_str text)
     struct page *p = g->page;
     struct weir_arena *a = &p->family_arena;
     if (p->query.used_only && text.n == 0) return;
-    if (p->query.filter != NULL && !weir_regex_partial_match(p->query.filter, name)) return;
+    if (!weir_stats_query_wants_name(&p->query, name)) return;
     tags(p, WEIR_STR(""), name);
     weir_out_add(&p->label_text, p->label_text.n != 0 ? WEIR_STR(",text_value=\"") : WEIR_STR("text_value=\""));
     weir_stat_label_value(&p->label_text, text);

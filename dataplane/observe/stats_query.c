@@ -41,10 +41,15 @@ static void *need(void *p)
     abort();
 }
 
+bool weir_stats_query_wants_name(const struct weir_stats_query *q, struct weir_str name)
+{
+    return q->filter == NULL || weir_regex_partial_match(q->filter, name) != q->invert_filter;
+}
+
 bool weir_stats_query_wants(const struct weir_stats_query *q, struct weir_str name, const struct weir_stat_value *v)
 {
     if (q->used_only && !v->used) return false;
-    return q->filter == NULL || weir_regex_partial_match(q->filter, name);
+    return weir_stats_query_wants_name(q, name);
 }
 
 size_t weir_stat_value_print(const struct weir_stat_value *v, char out[WEIR_STAT_VALUE_TEXT_MAX])
@@ -161,7 +166,7 @@ static bool texts_step(struct weir_stats_walk *w, const struct weir_out *out)
     const struct weir_sorter_item *at;
     while ((at = weir_sorter_peek(&w->texts)) != NULL) {
         if (full(w, out)) return true;
-        if (w->query.filter == NULL || weir_regex_partial_match(w->query.filter, at->name))
+        if (weir_stats_query_wants_name(&w->query, at->name))
             w->events->text(w->ctx, at->name, *(const struct weir_str *)at->value);
         weir_sorter_pop(&w->texts);
         w->visited++;

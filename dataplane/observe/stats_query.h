@@ -12,10 +12,12 @@ enum weir_stats_buckets { WEIR_BUCKETS_QUANTILES, WEIR_BUCKETS_CUMULATIVE, WEIR_
 /* Zeroed apart from `types` asks for everything. */
 struct weir_stats_query {
     const struct weir_regex *filter; /* anywhere in the name; NULL: all */
+    bool invert_filter;              /* those that it does not match */
     bool used_only;
     unsigned types;                   /* enum weir_stats_types bits */
     enum weir_stats_buckets buckets;
     bool summary, text_readouts;      /* prometheus: quantiles instead of buckets; texts as gauges */
+    bool native;                      /* asked for what has no form here */
 };
 /* Bounds of one step: what is looked at, and what is printed. */
 #define WEIR_STATS_STEP_VALUES 1024u
@@ -35,7 +37,8 @@ struct weir_stats_walk *weir_stats_walk_create(struct weir_stats_registry *r, co
 bool weir_stats_walk_step(struct weir_stats_walk *w, const struct weir_out *out); /* at most until `out` has a piece; false: the end */
 void weir_stats_walk_destroy(struct weir_stats_walk *w);
 
-/* Whether the query wants this value, whose whole name is given. */
+/* Whether the query wants this name, whatever its value; this value, whose whole name is given. */
+bool weir_stats_query_wants_name(const struct weir_stats_query *q, struct weir_str name);
 bool weir_stats_query_wants(const struct weir_stats_query *q, struct weir_str name, const struct weir_stat_value *v);
 
 /* A counter's or gauge's number, not NUL-terminated. Returns the length. */

@@ -219,10 +219,12 @@ static void json_quantiles(struct printer *p, const char *list, const struct wei
 static void json_buckets(struct printer *p, const struct weir_stat_value *v)
 {
     weir_out_add(p->out, WEIR_STR(",\"buckets\":["));
-    for (int i = 0; v->cumulative != NULL && i < WEIR_HISTOGRAM_BOUNDS; i++)
-        weir_out_printf(p->out, "%s{\"upper_bound\":%.15g,\"interval\":%llu,\"cumulative\":%llu}", i == 0 ? "" : ",",
-                        weir_histogram_bounds[i], (unsigned long long)bucket(v->interval, i, p->query.buckets),
+    for (int i = 0; v->cumulative != NULL && i < WEIR_HISTOGRAM_BOUNDS; i++) {
+        weir_out_add(p->out, i == 0 ? WEIR_STR("{\"upper_bound\":") : WEIR_STR(",{\"upper_bound\":"));
+        add_double(p->out, weir_histogram_bounds[i], WEIR_STR("null"));
+        weir_out_printf(p->out, ",\"interval\":%llu,\"cumulative\":%llu}", (unsigned long long)bucket(v->interval, i, p->query.buckets),
                         (unsigned long long)bucket(v->cumulative, i, p->query.buckets));
+    }
     weir_out_add(p->out, WEIR_STR("]}"));
 }
 

@@ -57,7 +57,7 @@ static void short_page(void *ctx, const struct weir_admin_request *r, struct wei
     weir_out_add(&reply->body, WEIR_STR("short"));
 }
 
-static const struct weir_admin_page pages[] = {{"/long", "", false, long_page}, {"/short", "", false, short_page}};
+static const struct weir_admin_page pages[] = {{"/long", "", false, long_page, NULL}, {"/short", "", false, short_page, NULL}};
 
 static int setup(void **state)
 {

@@ -57,6 +57,8 @@ static void test_forms(void **state)
     assert_page("format=prometheus&filter=tot", 200, WEIR_ADMIN_TEXT, "# TYPE envoy_server_total counter\nenvoy_server_total{} 1\n");
     assert_page("filter=%5Eserver%5C.a", 200, WEIR_ADMIN_TEXT, "server.active: 0\n");
     assert_page("hidden=only", 200, WEIR_ADMIN_TEXT, "");
+    assert_page("type=&filter=total&invert_filter", 200, WEIR_ADMIN_TEXT, "server.active: 0\n");
+    assert_page("format=prometheus&type=Gauges&filter=tot", 200, WEIR_ADMIN_TEXT, "# TYPE envoy_server_total counter\nenvoy_server_total{} 1\n");
 }
 
 static void test_bad_queries_are_named(void **state)
@@ -66,7 +68,9 @@ static void test_bad_queries_are_named(void **state)
     assert_page("type=Nope", 400, WEIR_ADMIN_TEXT, "invalid &type= param");
     assert_page("filter=(", 400, WEIR_ADMIN_TEXT, "Invalid re2 regex: missing ): (");
     assert_page("format=prometheus&histogram_buckets=detailed", 400, WEIR_ADMIN_TEXT, "unsupported prometheus histogram bucket mode");
-    assert_page("histogram_buckets=x", 400, WEIR_ADMIN_TEXT, "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary)\n");
+    assert_page("histogram_buckets=x", 400, WEIR_ADMIN_TEXT, "usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary|prometheusnative)\n");
+    assert_page("histogram_buckets=prometheusnative", 400, WEIR_ADMIN_TEXT, "Invalid histogram_buckets type for non prometheus stats type");
+    assert_page("hidden=x", 400, WEIR_ADMIN_TEXT, "usage: /stats?hidden=(include|only|exclude)\n\n");
 }
 
 static void test_reset_is_answered_and_done(void **state)
