@@ -38,6 +38,8 @@
  * delayed_close_timeout, where that is longer); the last bytes of a tunnel, which nobody would ask for again, wait longer. */
 #define WEIR_UNWRITTEN_STALL_MS 1000u
 #define WEIR_TUNNEL_STALL_MS 60000u
+/* How long the end of the process waits for such bytes after the time that connections had to end. */
+#define WEIR_UNFLUSHED_WAIT_MS 5000u
 
 /* HTTP/1 */
 #define WEIR_H1_CHUNK_LINE_BYTES_MAX 1024 /* size and extensions of one chunk */

@@ -188,12 +188,11 @@ static void post(struct weir_mail *m, struct weir_worker *to)
 
 /* Nothing of this worker is left but last answers on their way: the process must not end before they have left. */
 #define UNFLUSHED_POLL_MS 5u
-#define UNFLUSHED_WAIT_MS 5000u /* after the time that connections had to end */
 
 static void on_shutdown_poll(struct weir_timer *t)
 {
     struct weir_shutdown *s = WEIR_CONTAINER_OF(t, struct weir_shutdown, timer);
-    bool late = s->worker->now_ns >= s->start_ns + (s->order.drain_ms + UNFLUSHED_WAIT_MS) * 1000000u;
+    bool late = s->worker->now_ns >= s->start_ns + (s->order.drain_ms + WEIR_UNFLUSHED_WAIT_MS) * 1000000u;
     if (s->order.part != WEIR_SHUTDOWN_INBOUND && s->worker->unflushed != 0 && !late) {
         weir_timer_start(&s->worker->timers, t, UNFLUSHED_POLL_MS);
         return;

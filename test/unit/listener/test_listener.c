@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dataplane/limits.h"
 #include "dataplane/listener/chain_match.h"
 #include "dataplane/listener/echo.h"
 #include "dataplane/listener/listener.h"
@@ -524,6 +525,35 @@ static void test_shutdown_of_an_idle_worker_is_told_at_once(void **state)
     TURN_UNTIL(w, gone == 1);
 }
 
+/* The clock of a simulated worker goes on to so many milliseconds after its start. */
+static void clock_to(struct weir_worker *sim, uint64_t ms)
+{
+    sim->now_ns = (1000 + ms) * 1000000u;
+    for (int i = 0; i < 4; i++) weir_worker_finish_turn(sim);
+}
+
+static void test_shutdown_waits_for_last_bytes_but_not_for_ever(void **state)
+{
+    (void)state;
+    const uint64_t drain_ms = 200, bound_ms = drain_ms + WEIR_UNFLUSHED_WAIT_MS;
+    for (int leave = 0; leave < 2; leave++) {
+        struct weir_worker *sim = weir_worker_create_simulated(0, 1, 1);
+        struct weir_mail mail = {.deliver = deliver_gone};
+        gone = 0;
+        clock_to(sim, 0);
+        sim->unflushed = 1;
+        weir_listeners_shutdown(sim, &(struct weir_shutdown_order){WEIR_SHUTDOWN_ALL, 0, drain_ms}, &mail, sim);
+        for (uint64_t ms = 0; ms < bound_ms - 50; ms += 50) clock_to(sim, ms);
+        assert_int_equal(gone, 0);
+        if (leave == 0) sim->unflushed = 0;
+        clock_to(sim, bound_ms - 20);
+        assert_int_equal(gone, leave == 0);
+        clock_to(sim, bound_ms + 20);
+        assert_int_equal(gone, 1);
+        weir_worker_destroy(sim);
+    }
+}
+
 static void test_sockets_are_kept_for_versions_that_fit(void **state)
 {
     (void)state;
@@ -732,6 +762,7 @@ int main(void)
         T(test_stop_serves_what_waits_in_the_queue_and_ends_with_the_last),
         T(test_shutdown_tells_when_all_is_gone),
         T(test_shutdown_of_an_idle_worker_is_told_at_once),
+        T(test_shutdown_waits_for_last_bytes_but_not_for_ever),
         T(test_sockets_are_kept_for_versions_that_fit),
         T(test_accepting_goes_on_after_descriptors_ran_out),
         T(test_tls_chain_is_chosen_by_the_hello),
