@@ -71,6 +71,10 @@
 #define WEIR_H2_COPY_BYTES_MAX 2048 /* DATA up to here is copied beside its frame header, more is moved */
 
 /* Configuration */
+/* A file that is written in place may be read half-written: one that breaks is looked at again after so long, until it has
+ * stayed the same that long, before anything is said of it. */
+#define WEIR_FILE_SETTLE_MS 1000u
+#define WEIR_FILE_LOOKS_MAX 60u
 #define WEIR_PB_DEPTH_MAX 100
 #define WEIR_PB_EXPANDED_BYTES_MAX (256u * 1024u * 1024u) /* one resource, unpacked */
 #define WEIR_YAML_DEPTH_MAX 100

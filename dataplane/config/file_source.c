@@ -2,12 +2,16 @@
 #include "dataplane/config/file_source.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "dataplane/base/log.h"
 #include "dataplane/base/str.h"
+#include "dataplane/limits.h"
 #include "dataplane/worker/watch.h"
 #include "xds/pb_tree.h"
 
@@ -17,10 +21,14 @@ struct weir_file_source {
     int inotify;
     enum weir_resource_type type;
     uint32_t source_id;
-    char *path;
+    char *path, *directory;
     void (*on_change)(void *ctx);
     void *ctx;
     uint64_t hash; /* of the bytes read last: a touch changes nothing; 0: none, or they broke */
+    bool written;         /* in place, not moved in: what is read may be half of it */
+    uint32_t looks;       /* at a broken one, each time other bytes */
+    uint64_t broken_hash; /* of the last of them ... */
+    uint64_t broken_ms;   /* ... and when it was seen first */
 };
 
 static struct weir_compile_job *job_make(const struct weir_file_source *f, const pb_discovery_response *r)
@@ -39,6 +47,18 @@ static struct weir_compile_job *job_make(const struct weir_file_source *f, const
         item->version = job->version;
     }
     return job;
+}
+
+/* Whether a broken file may be half-written: it came in place, and has not been the same for long. */
+static bool may_be_torn(struct weir_file_source *f, uint64_t hash)
+{
+    uint64_t now_ms = weir_worker_now_ms(f->worker);
+    if (f->looks == 0 || hash != f->broken_hash) {
+        f->broken_hash = hash;
+        f->broken_ms = now_ms;
+        f->looks++;
+    }
+    return f->written && now_ms - f->broken_ms < WEIR_FILE_SETTLE_MS && f->looks <= WEIR_FILE_LOOKS_MAX;
 }
 
 enum weir_file_state weir_file_source_read(struct weir_file_source *f, struct weir_compile_job **out, struct weir_error *e)
@@ -60,7 +80,9 @@ enum weir_file_state weir_file_source_read(struct weir_file_source *f, struct we
     f->hash = err == WEIR_OK ? hash : 0;
     if (err == WEIR_OK) *out = job_make(f, (const pb_discovery_response *)(const void *)m);
     weir_arena_deinit(&a);
-    return err == WEIR_OK ? WEIR_FILE_CHANGED : WEIR_FILE_BROKEN;
+    if (err != WEIR_OK) return may_be_torn(f, hash) ? WEIR_FILE_TORN : WEIR_FILE_BROKEN;
+    f->looks = 0;
+    return WEIR_FILE_CHANGED;
 }
 
 void weir_file_source_forget(struct weir_file_source *f)
@@ -73,11 +95,32 @@ struct weir_str weir_file_source_path(const struct weir_file_source *f)
     return weir_str_of(f->path);
 }
 
+/* Of a file that is being made a second event tells when it is whole; none does so of a link. */
+static bool tells_nothing(const struct weir_file_source *f, const struct inotify_event *e)
+{
+    char path[PATH_MAX];
+    struct stat s;
+    if ((e->mask & IN_CREATE) == 0) return false;
+    if ((e->mask & IN_ISDIR) != 0) return true;
+    int n = snprintf(path, sizeof(path), "%s/%s", f->directory, e->len > 0 ? e->name : "");
+    return n > 0 && (size_t)n < sizeof(path) && lstat(path, &s) == 0 && S_ISREG(s.st_mode) && s.st_nlink == 1;
+}
+
 bool weir_file_source_changed(struct weir_file_source *f)
 {
-    char events[4096];
+    _Alignas(struct inotify_event) char events[4096];
     bool any = false;
-    while (f->inotify >= 0 && read(f->inotify, events, sizeof(events)) > 0) any = true;
+    ssize_t n;
+    while (f->inotify >= 0 && (n = read(f->inotify, events, sizeof(events))) > 0) {
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *e = (const struct inotify_event *)(const void *)(events + at);
+            at += (ssize_t)(sizeof(*e) + e->len);
+            if (tells_nothing(f, e)) continue;
+            any = true;
+            f->written = (e->mask & IN_MOVED_TO) == 0;
+            f->looks = 0;
+        }
+    }
     return any;
 }
 
@@ -106,8 +149,9 @@ struct weir_file_source *weir_file_source_create(struct weir_worker *control, en
                                                  const struct weir_source *source, void (*on_change)(void *ctx), void *ctx)
 {
     struct weir_file_source *f = calloc(1, sizeof(*f));
-    char *directory = directory_of(source);
-    if (f == NULL || directory == NULL) abort();
+    if (f == NULL) abort();
+    f->directory = directory_of(source);
+    if (f->directory == NULL) abort();
     f->worker = control;
     f->type = type;
     f->source_id = source_id;
@@ -116,11 +160,10 @@ struct weir_file_source *weir_file_source_create(struct weir_worker *control, en
     f->on_change = on_change;
     f->ctx = ctx;
     f->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (f->inotify >= 0 && inotify_add_watch(f->inotify, directory, IN_MOVED_TO | IN_CREATE | IN_CLOSE_WRITE) >= 0)
+    if (f->inotify >= 0 && inotify_add_watch(f->inotify, f->directory, IN_MOVED_TO | IN_CREATE | IN_CLOSE_WRITE) >= 0)
         f->watch = weir_watch_create(control, f->inotify, true, on_events, f);
     if (f->watch != NULL) weir_watch_want(f->watch, true, false);
-    else WEIR_LOG(CONFIG, WARNING, "%s: changes of '%s' cannot be followed: %s", weir_resource_type_name(type), directory, strerror(errno));
-    free(directory);
+    else WEIR_LOG(CONFIG, WARNING, "%s: changes of '%s' cannot be followed: %s", weir_resource_type_name(type), f->directory, strerror(errno));
     return f;
 }
 
@@ -130,5 +173,6 @@ void weir_file_source_destroy(struct weir_file_source *f)
     if (f->watch != NULL) weir_watch_destroy(f->watch);
     else if (f->inotify >= 0) close(f->inotify);
     free(f->path);
+    free(f->directory);
     free(f);
 }

@@ -1,5 +1,6 @@
 /* path_config_source for CDS and LDS: a file that holds a DiscoveryResponse in YAML or JSON, read at start and again
- * whenever it is replaced (a rename over it, or a swap of the symbolic link of a mounted ConfigMap). */
+ * whenever it is replaced (a rename over it, or a swap of the symbolic link of a mounted ConfigMap: these are atomic) or was
+ * written in place. */
 #ifndef WEIR_CONFIG_FILE_SOURCE_H
 #define WEIR_CONFIG_FILE_SOURCE_H
 
@@ -17,6 +18,7 @@ void weir_file_source_destroy(struct weir_file_source *f);
 enum weir_file_state {
     WEIR_FILE_SAME,    /* the bytes that were read last */
     WEIR_FILE_CHANGED, /* *out is a job over all that it holds (full; ctx and done are the receiver's to set), owned by the caller */
+    WEIR_FILE_TORN,    /* the same as below, but somebody may be writing it: to be read again in WEIR_FILE_SETTLE_MS */
     WEIR_FILE_BROKEN,  /* it cannot be read or is no list of resources: the error names file, line and column */
 };
 enum weir_file_state weir_file_source_read(struct weir_file_source *f, struct weir_compile_job **out, struct weir_error *e);

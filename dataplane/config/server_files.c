@@ -6,6 +6,7 @@
 #include "dataplane/base/event.h"
 #include "dataplane/base/log.h"
 #include "dataplane/config/server_internal.h"
+#include "dataplane/limits.h"
 
 void weir_server_submit(struct weir_server *s, struct weir_compile_job *job)
 {
@@ -126,9 +127,14 @@ static bool read_one(struct weir_server *s, enum weir_resource_type type, struct
     struct weir_file_source *f = source_of(s, type);
     *out = NULL;
     if (f == NULL) return true;
-    if (weir_file_source_read(f, out, &e) == WEIR_FILE_BROKEN) {
-        broken(s, type, &e);
+    switch (weir_file_source_read(f, out, &e)) {
+    case WEIR_FILE_TORN:
+        WEIR_LOG(CONFIG, DEBUG, "%s: %s; it may be half-written and is read again in %u ms", weir_resource_type_name(type), e.text, WEIR_FILE_SETTLE_MS);
+        weir_timer_start(&s->control->timers, &s->files.settle, WEIR_FILE_SETTLE_MS);
         return false;
+    case WEIR_FILE_BROKEN: broken(s, type, &e); return false;
+    case WEIR_FILE_SAME:
+    case WEIR_FILE_CHANGED: break;
     }
     free(s->broken[type]);
     s->broken[type] = NULL;
@@ -159,6 +165,7 @@ static void refresh(void *ctx)
     struct weir_compile_job *clusters, *listeners;
     s->files.again = s->files.stage != WEIR_FILES_REST;
     if (s->files.again) return;
+    (void)changed(s); /* both know then how their file came to be */
     for (int reads = 1;; reads++) {
         bool good = read_one(s, WEIR_CLUSTERS, &clusters);
         good &= read_one(s, WEIR_LISTENERS, &listeners);
@@ -177,8 +184,14 @@ static void refresh(void *ctx)
     }
 }
 
+static void on_settled(struct weir_timer *t)
+{
+    refresh(WEIR_CONTAINER_OF(t, struct weir_server, files.settle));
+}
+
 void weir_server_file_start(struct weir_server *s, enum weir_resource_type type)
 {
+    s->files.settle.on_due = on_settled;
     bool clusters = type == WEIR_CLUSTERS;
     const struct weir_source *source = clusters ? &s->b.cds : &s->b.lds;
     weir_timer_stop(&s->control->timers, &s->fetch_timeout);
@@ -192,6 +205,7 @@ void weir_server_file_start(struct weir_server *s, enum weir_resource_type type)
 
 void weir_server_files_stop(struct weir_server *s)
 {
+    if (s->control != NULL) weir_timer_stop(&s->control->timers, &s->files.settle);
     weir_file_source_destroy(s->files.cds);
     weir_file_source_destroy(s->files.lds);
     weir_compile_job_destroy(s->files.listeners);

@@ -47,6 +47,7 @@ struct weir_files {
     struct weir_file_source *cds, *lds; /* NULL: not from a file, or not begun */
     enum weir_files_stage stage;
     bool again;                                      /* they have changed meanwhile */
+    struct weir_timer settle;                        /* one of them may be half-written: to be looked at again */
     struct weir_compile_job *listeners, *removals;   /* what comes after the stage at hand; owned */
 };
 

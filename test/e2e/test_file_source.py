@@ -60,6 +60,32 @@ def test_a_broken_file_keeps_the_last_good_set_and_says_where(served):
     assert http1.get(served.port).body == b"up"
 
 
+def events(weir, kind):
+    return [line for line in weir.log.splitlines() if line.startswith(f'{{"event":"{kind}"')]
+
+
+def test_a_file_that_is_being_written_is_not_judged(served):
+    """Only a rename is atomic; of a file that is written in place nothing is said before it is whole."""
+    assert served.admin("/logging?config=debug", "POST")[0] == 200
+    text = served.listener(config.direct_response(200, "changed"))
+    with open(served.folder / "lds.json", "w") as file:
+        file.write(text[:len(text) // 2])
+        file.flush()
+        (served.folder / "other").write_text("")  # whatever changes beside it has both read
+        served.wait_log("lds: .*it may be half-written")
+        file.write(text[len(text) // 2:])
+    wait_until(lambda: http1.get(served.port).body == b"changed", "the written file")
+    assert not events(served, "ConfigRefused")
+    assert served.stat("listener_manager.lds.update_rejected") == 0
+
+
+def test_a_file_that_breaks_in_place_is_told(served):
+    (served.folder / "lds.json").write_text('{"resources": [\n  {"@type": 1}\n]}')
+    wait_until(lambda: events(served, "ConfigRefused"), "the refusal")
+    assert served.stat("listener_manager.lds.update_rejected") == 1
+    assert http1.get(served.port).body == b"up"
+
+
 def test_a_link_swap_is_followed(start_weir, tmp_path):
     """A mounted ConfigMap: file → ..data/file, and ..data → a dated folder that is swapped by a rename."""
     port = free_port()
