@@ -75,3 +75,10 @@ void weir_codec_common_compile(const void *pb, uint32_t header_kib_default, stru
     default: out->underscores = WEIR_UNDERSCORE_ALLOW; break;
     }
 }
+
+uint32_t weir_ping_jitter_percent(const void *keepalive_settings)
+{
+    const Envoy__Config__Core__V3__KeepaliveSettings *k = keepalive_settings;
+    if (k->interval_jitter == NULL || !(k->interval_jitter->value >= 0 && k->interval_jitter->value <= 100)) return 15;
+    return (uint32_t)k->interval_jitter->value;
+}

@@ -11,4 +11,7 @@ enum weir_err weir_codec_h1_compile(struct weir_compile *c, const char *field, c
 enum weir_err weir_codec_h2_compile(struct weir_compile *c, const char *field, const void *pb, struct weir_codec_config *out) WEIR_MUST_USE;
 void weir_codec_common_compile(const void *pb, uint32_t header_kib_default, struct weir_codec_config *out);
 
+/* KeepaliveSettings.interval_jitter in whole percents, 15 by default. */
+uint32_t weir_ping_jitter_percent(const void *keepalive_settings);
+
 #endif

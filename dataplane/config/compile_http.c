@@ -73,6 +73,7 @@ static enum weir_err compile_codec(struct weir_compile *c, const pb_hcm *pb, con
     if (h2 != NULL && h2->connection_keepalive != NULL) {
         out->h2_ping_interval_ms = weir_duration_ms(h2->connection_keepalive->interval, 0);
         out->h2_ping_timeout_ms = weir_duration_ms(h2->connection_keepalive->timeout, 0);
+        out->h2_ping_jitter_percent = weir_ping_jitter_percent(h2->connection_keepalive);
     }
     out->max_requests_per_connection = codec->max_requests_per_connection;
     return WEIR_OK;

@@ -21,9 +21,7 @@ static void keepalive_compile(const Envoy__Config__Core__V3__KeepaliveSettings *
     out->h2_ping_interval_ms = weir_duration_ms(k->interval, 0);
     out->h2_ping_timeout_ms = weir_duration_ms(k->timeout, 0);
     out->h2_ping_idle_ms = weir_duration_ms(k->connection_idle_interval, 0);
-    out->h2_ping_jitter_percent = 15;
-    if (k->interval_jitter != NULL && k->interval_jitter->value >= 0 && k->interval_jitter->value <= 100)
-        out->h2_ping_jitter_percent = (uint32_t)k->interval_jitter->value;
+    out->h2_ping_jitter_percent = weir_ping_jitter_percent(k);
 }
 
 static enum weir_err options_apply(struct weir_compile *c, const struct http_options *o, struct weir_cluster_config *out)

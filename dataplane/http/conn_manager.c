@@ -228,6 +228,11 @@ static void duration_reached(struct weir_http_connection *c)
     drain(c);
     weir_http_connection_wake(c);
 }
+static uint64_t ping_interval_ms(const struct weir_http_connection *c)
+{
+    uint64_t interval = c->home->h2_ping_interval_ms, jitter = interval * c->home->h2_ping_jitter_percent / 100;
+    return jitter == 0 ? interval : interval + weir_random_below(&c->worker->random, jitter + 1);
+}
 /* PING of a quiet HTTP/2 connection (connection_keepalive): a client that does not answer has gone. */
 static void keepalive(struct weir_http_connection *c, uint64_t now)
 {
@@ -238,7 +243,7 @@ static void keepalive(struct weir_http_connection *c, uint64_t now)
         return;
     }
     if (c->ping_due_ms == 0 || now < c->ping_due_ms) return;
-    c->ping_due_ms = now + c->home->h2_ping_interval_ms;
+    c->ping_due_ms = now + ping_interval_ms(c);
     if (c->pong_due_ms == 0) {
         c->pong_due_ms = now + c->home->h2_ping_timeout_ms;
         weir_codec_ping(c->codec);
@@ -377,7 +382,7 @@ static void make_codec(struct weir_http_connection *c, bool h2)
     gauge(c, h2 ? WEIR_HTTP_CX_HTTP2_ACTIVE : WEIR_HTTP_CX_HTTP1_ACTIVE, 1);
     if (c->draining) weir_codec_shutdown(c->codec, false);
     if (h2 && c->home->h2_ping_interval_ms != 0) {
-        c->ping_due_ms = c->worker->timers.clock_ms + c->home->h2_ping_interval_ms;
+        c->ping_due_ms = c->worker->timers.clock_ms + ping_interval_ms(c);
         arm_timer(c);
     }
 }

@@ -76,6 +76,7 @@ struct weir_hcm {
     uint64_t max_stream_duration_ms, drain_timeout_ms;
     uint64_t delayed_close_timeout_ms; /* how long a client may still send after our FIN; 0: not at all */
     uint64_t h2_ping_interval_ms, h2_ping_timeout_ms; /* Http2ProtocolOptions.connection_keepalive */
+    uint32_t h2_ping_jitter_percent;                  /* of the interval, at most that much more */
     uint32_t max_requests_per_connection;
 
     /* Who the client is, and what is said of it upstream. */

@@ -384,6 +384,24 @@ def test_a_name_is_resolved_again_and_again(proxy, named, dns):
     assert p.get() == (503, "no healthy upstream")
 
 
+CARES = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+
+
+@pytest.mark.parametrize("where", ["none", "cluster", "options", "typed"])
+def test_names_are_asked_for_over_tcp_where_told_so(proxy, named, dns, where):
+    a, = named("a")
+    dns.table["up.test"] = ["127.0.0.1"]
+    options = {"use_tcp_for_dns_lookups": True, "no_default_search_domain": True}
+    resolvers = [config.address(dns.port)]
+    fields = {"none": {}, "cluster": {"use_tcp_for_dns_lookups": True, "dns_resolution_config": None, "dns_resolvers": resolvers},
+              "options": {"dns_resolution_config": {"resolvers": resolvers, "dns_resolver_options": options}},
+              "typed": {"dns_resolution_config": None, "typed_dns_resolver_config": {
+                  "name": "cares", "typed_config": config.typed(CARES, resolvers=resolvers, dns_resolver_options=options)}}}[where]
+    cluster = {name: value for name, value in by_name(dns, a.port, **fields).items() if value is not None}
+    assert proxy(cluster).get() == (200, "a")
+    assert (dns.questions > 0, dns.questions_by_tcp > 0) == (where == "none", where != "none")
+
+
 def test_start_up_waits_for_the_first_answer(start_weir, named, dns):
     a, = named("a")
     port = free_port()

@@ -86,6 +86,37 @@ def test_an_upstream_that_answers_stays(proxy, make_h2_upstream):
     assert weir.stat("cluster.up.http2.keepalive_timeout") == 0
 
 
+STEADY, JITTERED = ({"interval": "0.1s", "timeout": "60s", "interval_jitter": {"value": percent}} for percent in (0, 100))
+
+
+def assert_fewer_pings(steady, jittered):
+    """By interval_jitter each PING comes up to as much later: half as much in the mean."""
+    wait_until(lambda: steady.pings >= 30, "PINGs")
+    assert 5 < jittered.pings < 28
+
+
+def test_jitter_spreads_the_pings_to_clients(start_weir):
+    ports = free_port(), free_port()
+    start_weir(config.bootstrap([
+        config.listener(port, config.hcm([config.virtual_host(config.direct_response(200))], http2_protocol_options={"connection_keepalive": options}),
+                        name=str(port)) for port, options in zip(ports, (STEADY, JITTERED))]), concurrency=1)
+    with h2peer.Client(ports[1]) as jittered, h2peer.Client(ports[0]) as steady:
+        assert_fewer_pings(steady, jittered)
+
+
+def test_jitter_spreads_the_pings_to_upstreams(start_weir, make_h2_upstream):
+    steady, jittered = (make_h2_upstream(h2peer.replying()) for _ in range(2))
+    clusters = []
+    for name, upstream, options in (("steady", steady, STEADY), ("jittered", jittered, JITTERED)):
+        clusters.append(config.cluster(name, upstream.port, typed_extension_protocol_options=config.protocol_options(
+            explicit_http_config={"http2_protocol_options": {"connection_keepalive": options}})))
+    port = free_port()
+    start_weir(config.bootstrap([config.listener(port, config.hcm([config.virtual_host(
+        *[config.route(name, f"/{name}") for name in ("steady", "jittered")])]))], clusters), concurrency=1)
+    assert http1.get(port, "/jittered").status == http1.get(port, "/steady").status == 200
+    assert_fewer_pings(steady.peers[0], jittered.peers[0])
+
+
 def test_an_idle_upstream_connection_is_tried_before_a_new_request(proxy, make_h2_upstream):
     """connection_idle_interval: a PING goes with the request; what does not answer it is given up."""
     upstream = make_h2_upstream(h2peer.replying())

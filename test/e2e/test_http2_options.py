@@ -60,6 +60,19 @@ def test_what_an_upstream_is_told(proxy, make_h2_upstream):
     assert_announced(upstream.peers[0], 3)
 
 
+@pytest.mark.parametrize("size, most", [(None, 4096), (100, 100), (0, 0)])
+def test_the_table_of_an_upstream_s_headers_is_no_larger_than_the_options_say(proxy, make_h2_upstream, size, most):
+    """hpack_table_size bounds what weir remembers of the headers that it sends, too."""
+    upstream = make_h2_upstream(h2peer.replying())
+    port = proxy({}, upstream.port, {} if size is None else {"hpack_table_size": size})
+    with http1.Client(port) as client:
+        for i in range(4):
+            assert client.request(headers={f"x-{i}": "a" * 40}).status == 200
+    table = upstream.peers[0].connection.decoder.header_table
+    assert table._current_size <= most
+    assert (len(table.dynamic_entries) > 4) == (size is None)
+
+
 def test_streams_beyond_what_was_announced_are_refused(proxy, make_upstream):
     upstream = make_upstream(lambda request, connection: connection.read_until(b"never"))
     port = proxy(OPTIONS, upstream.port)

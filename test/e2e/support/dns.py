@@ -1,4 +1,4 @@
-"""A DNS server on loopback over UDP that answers what the test puts into its table."""
+"""A DNS server on loopback over UDP and TCP that answers what the test puts into its table."""
 
 import socket
 import struct
@@ -17,9 +17,12 @@ class DnsServer:
         self.ttl = ttl
         self.failing = False
         self.questions = 0
+        self.questions_by_tcp = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
+        self._socket.bind(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -33,6 +36,22 @@ class DnsServer:
                 return
             self.questions += 1
             self._socket.sendto(self._answer(question), sender)
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve_tcp, args=(sock,), daemon=True).start()
+
+    def _serve_tcp(self, sock):
+        """Each message is behind its length (RFC 1035 4.2.2)."""
+        with sock, sock.makefile("rb") as file:
+            while size := file.read(2):
+                answer = self._answer(file.read(int.from_bytes(size, "big")))
+                self.questions_by_tcp += 1
+                sock.sendall(len(answer).to_bytes(2, "big") + answer)
 
     def _answer(self, question):
         labels, at = [], 12
@@ -53,3 +72,5 @@ class DnsServer:
             waker.sendto(b"", ("127.0.0.1", self.port))
         self._thread.join()
         self._socket.close()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
