@@ -24,6 +24,7 @@ static_resources:
   clusters:
   - name: control-plane
     type: STRICT_DNS
+    dns_lookup_family: V4_PREFERRED
     connect_timeout: 1s
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
