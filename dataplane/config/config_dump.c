@@ -204,12 +204,92 @@ static const struct section {
 };
 #define SECTION_COUNT (sizeof(sections) / sizeof(sections[0]))
 
+/* Clusters and listeners come as a whole, with one version; the others have none of their own. */
+static bool versioned(const struct section *s)
+{
+    return s->parts[0].what == STATIC && s->parts[0].resource != NULL;
+}
+
+/* --- masks --- */
+
+/* A field of what an Any of the element holds: a path through it is right as far as the message is known. */
+static bool path_in(const ProtobufCMessageDescriptor *type, struct weir_str path)
+{
+    while (path.n > 0) {
+        char name[128];
+        size_t n = weir_str_find(path, '.');
+        if (n >= sizeof(name)) return false;
+        memcpy(name, path.p, n);
+        name[n] = 0;
+        const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(type, name);
+        if (f == NULL) return false;
+        path = n < path.n ? (struct weir_str){path.p + n + 1, path.n - n - 1} : (struct weir_str){0};
+        if (f->type != PROTOBUF_C_TYPE_MESSAGE) return path.n == 0;
+        type = f->descriptor;
+        if (strcmp(type->name, "google.protobuf.Any") == 0 || strcmp(type->name, "google.protobuf.Struct") == 0) return true;
+    }
+    return true;
+}
+
+static bool path_known(const struct part *part, struct weir_str path)
+{
+    static const struct weir_str fields[] = {WEIR_STR_INIT("name"), WEIR_STR_INIT("version_info"), WEIR_STR_INIT("last_updated"),
+                                             WEIR_STR_INIT("error_state"), WEIR_STR_INIT("client_status")};
+    static const struct weir_str states[] = {WEIR_STR_INIT("active_state"), WEIR_STR_INIT("warming_state"), WEIR_STR_INIT("draining_state")};
+    size_t dot = weir_str_find(path, '.');
+    struct weir_str first = {path.p, dot}, rest = dot < path.n ? (struct weir_str){path.p + dot + 1, path.n - dot - 1} : (struct weir_str){0};
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+        if (weir_str_eq(first, fields[i])) return true;
+    for (size_t i = 0; part->what == DYNAMIC_LISTENER && i < sizeof(states) / sizeof(states[0]); i++)
+        if (weir_str_eq(first, states[i])) return true;
+    enum weir_resource_type held = part->what == INLINE_ROUTES ? WEIR_ROUTES : part->what == STATIC_HOSTS || part->what == EDS_HOSTS ? WEIR_ENDPOINTS : part->type;
+    return weir_str_eq(first, weir_str_of(part->body)) && path_in(weir_compile_types[held].descriptor, rest);
+}
+
+/* ?resource=: Envoy answers the same for a path that its message does not have. */
+static bool mask_known(const struct part *part, struct weir_str mask)
+{
+    while (mask.n > 0) {
+        size_t comma = weir_str_find(mask, ',');
+        if (!path_known(part, weir_str_trim((struct weir_str){mask.p, comma}))) return false;
+        mask = comma < mask.n ? (struct weir_str){mask.p + comma + 1, mask.n - comma - 1} : (struct weir_str){0};
+    }
+    return true;
+}
+
+/* A mask over all sections: whether one of them has one of its paths. */
+static bool mask_means(struct weir_str mask, const struct section *s)
+{
+    for (struct weir_str path; weir_json_mask_next(&mask, &path);) {
+        size_t dot = weir_str_find(path, '.');
+        struct weir_str first = {path.p, dot}, rest = dot < path.n ? (struct weir_str){path.p + dot + 1, path.n - dot - 1} : (struct weir_str){0};
+        if (s == NULL) { /* BootstrapConfigDump */
+            if (weir_str_eq(path, WEIR_STR("last_updated")) ||
+                (weir_str_eq(first, WEIR_STR("bootstrap")) && path_in(&envoy__config__bootstrap__v3__bootstrap__descriptor, rest)))
+                return true;
+            continue;
+        }
+        if (versioned(s) && weir_str_eq(path, WEIR_STR("version_info"))) return true;
+        for (size_t j = 0; j < PARTS_MAX && s->parts[j].resource != NULL; j++)
+            if (weir_str_eq(first, weir_str_of(s->parts[j].resource)) && (rest.n == 0 || path_known(&s->parts[j], rest))) return true;
+    }
+    return false;
+}
+
+static bool mask_means_any(struct weir_str mask)
+{
+    bool any = mask_means(mask, NULL);
+    for (size_t i = 0; i < SECTION_COUNT && !any; i++) any = mask_means(mask, &sections[i]);
+    return any;
+}
+
 /* --- the page --- */
 
 struct page {
     struct weir_admin_source source;
     struct dump dump;
-    struct weir_str mask;   /* the request's */
+    struct weir_str mask;      /* the request's */
+    struct weir_str part_mask; /* what it says of each element at hand; empty: nothing */
     struct weir_regex *regex;
     const struct part *one; /* ?resource=; NULL: all sections */
     bool include_eds;
@@ -217,10 +297,14 @@ struct page {
     struct weir_out element; /* scratch */
     bool configs_open;       /* their list has begun; without any the page is {} */
     bool bootstrap_done, bootstrap_open, static_open;
+    struct weir_arena masks;       /* parts of the mask */
     struct weir_arena arena;       /* of `bootstrap`, while that is printed */
     const pb_bootstrap *bootstrap;
     unsigned bootstrap_field, resource_field; /* where it is; the second in static_resources */
     size_t resource;
+    bool list_open;
+    struct weir_str bootstrap_mask, static_mask; /* what the mask says of it, and of static_resources */
+    size_t element_bytes; /* of this step: rendered, whatever a mask left of it */
     size_t section, part;    /* of all sections */
     bool section_open, part_open, first_field, first_element;
     struct weir_publisher_walk *walk; /* of the part at hand */
@@ -240,14 +324,14 @@ static void config_begin(struct page *p)
 }
 
 /* What the mask leaves of p->element replaces it. False: nothing is left. */
-static bool mask_apply(struct page *p, uint32_t level)
+static bool mask_apply(struct page *p, struct weir_str mask, uint32_t level)
 {
     struct weir_arena scratch = {0};
     const struct weir_tree *tree = NULL;
     struct weir_error e = {0};
     struct weir_out cut = {0};
     bool found = weir_json_parse(&scratch, "config_dump", (struct weir_str){p->element.p, p->element.n}, &tree, &e) == WEIR_OK &&
-                 weir_json_mask_print(&scratch, tree, p->mask, level, &cut);
+                 weir_json_mask_print(&scratch, tree, mask, level, &cut);
     weir_out_deinit(&p->element);
     p->element = cut;
     weir_arena_deinit(&scratch);
@@ -267,10 +351,14 @@ static void element_put(struct page *p, const struct part *part)
 {
     if (p->element.n == 0) return;
     if (p->one != NULL) {
-        bool left = p->mask.n == 0 || mask_apply(p, 2);
+        bool left = p->mask.n == 0 || mask_apply(p, p->mask, 2);
         config_begin(p);
         if (!left) weir_out_printf(&p->element, "{\n   \"@type\": \"%s%s\"\n  }", URL, part->element_type);
     } else {
+        if (p->part_mask.n > 0 && !mask_apply(p, p->part_mask, 4)) {
+            p->element.n = 0;
+            return;
+        }
         if (!p->part_open) {
             field_begin(p, part->resource);
             weir_out_add(p->out, WEIR_STR("["));
@@ -358,21 +446,6 @@ static bool part_print(struct page *p, const struct part *part, size_t begun)
     return true;
 }
 
-static void bootstrap_write(struct dump *d)
-{
-    bool first = true;
-    weir_out_add(d->out, WEIR_STR("{"));
-    key(d, 3, "@type", &first);
-    weir_out_printf(d->out, "\"%sBootstrapConfigDump\"", URL);
-    key(d, 3, "bootstrap", &first);
-    struct weir_arena arena = {0};
-    weir_pb_to_json(&weir_bootstrap_whole(&d->server->b, &arena)->base, &(struct weir_json_options){.indent = 1, .level = 3, .redact = true}, d->out);
-    weir_arena_deinit(&arena);
-    time_field(d, 3, "last_updated", d->server->start_wall_ns, &first);
-    line(d, 2);
-    weir_out_add(d->out, WEIR_STR("}"));
-}
-
 static void section_begin(struct page *p, const struct section *s)
 {
     config_begin(p);
@@ -381,8 +454,7 @@ static void section_begin(struct page *p, const struct section *s)
     p->part = 0;
     field_begin(p, "@type");
     weir_out_printf(p->out, "\"%s%s\"", URL, s->type);
-    /* Clusters and listeners come as a whole, with one version; the others have none of their own. */
-    if (s->parts[0].what != STATIC || s->parts[0].resource == NULL) return;
+    if (!versioned(s) || weir_json_mask_below(&p->masks, p->mask, WEIR_STR("version_info"), &(struct weir_str){0}) == WEIR_MASK_NOT) return;
     const char *version = p->dump.server->xds[s->parts[0].type].version;
     if (version[0] == 0) return;
     field_begin(p, "version_info");
@@ -393,8 +465,10 @@ static void section_begin(struct page *p, const struct section *s)
 static bool section_print(struct page *p, const struct section *s, size_t begun)
 {
     if (!p->section_open) section_begin(p, s);
-    for (; p->part < PARTS_MAX && s->parts[p->part].resource != NULL; p->part++)
+    for (; p->part < PARTS_MAX && s->parts[p->part].resource != NULL; p->part++) {
+        if (p->walk == NULL && weir_json_mask_below(&p->masks, p->mask, weir_str_of(s->parts[p->part].resource), &p->part_mask) == WEIR_MASK_NOT) continue;
         if (!part_print(p, &s->parts[p->part], begun)) return false;
+    }
     add_line(p->out, 2);
     weir_out_add(p->out, WEIR_STR("}"));
     p->section_open = false;
@@ -408,20 +482,29 @@ static bool static_resources_print(struct page *p, const ProtobufCMessage *m, si
     for (; p->resource_field < m->descriptor->n_fields; p->resource_field++, p->resource = 0) {
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[p->resource_field];
         size_t n = weir_pb_length(m, f);
+        struct weir_str mask;
+        if (weir_json_mask_below(&p->masks, p->static_mask, weir_str_of(f->name), &mask) == WEIR_MASK_NOT) continue;
+        if (p->resource == 0) p->list_open = false;
         for (; p->resource < n; p->resource++) {
-            if (p->out->n - begun >= WEIR_ADMIN_PIECE_BYTES) return false;
-            if (p->resource == 0) {
-                weir_out_add(p->out, p->first_element ? WEIR_STR("{") : WEIR_STR(","));
-                p->first_element = false;
-                add_line(p->out, 5);
-                weir_out_printf(p->out, "\"%s\": [", f->name);
-            } else {
-                weir_out_add(p->out, WEIR_STR(","));
+            if (p->out->n - begun >= WEIR_ADMIN_PIECE_BYTES || p->element_bytes >= WEIR_ADMIN_PIECE_BYTES) return false;
+            weir_pb_to_json(*(ProtobufCMessage *const *)weir_pb_value(m, f, p->resource), &o, &p->element);
+            p->element_bytes += p->element.n;
+            if (mask.n == 0 || mask_apply(p, mask, 6)) {
+                if (!p->list_open) {
+                    weir_out_add(p->out, p->first_element ? WEIR_STR("{") : WEIR_STR(","));
+                    p->first_element = false;
+                    add_line(p->out, 5);
+                    weir_out_printf(p->out, "\"%s\": [", f->name);
+                } else {
+                    weir_out_add(p->out, WEIR_STR(","));
+                }
+                p->list_open = true;
+                add_line(p->out, 6);
+                weir_out_add(p->out, (struct weir_str){p->element.p, p->element.n});
             }
-            add_line(p->out, 6);
-            weir_pb_to_json(*(ProtobufCMessage *const *)weir_pb_value(m, f, p->resource), &o, p->out);
+            p->element.n = 0;
         }
-        if (n == 0) continue;
+        if (!p->list_open) continue;
         add_line(p->out, 5);
         weir_out_add(p->out, WEIR_STR("]"));
     }
@@ -435,38 +518,67 @@ static void bootstrap_begin(struct page *p)
 {
     p->bootstrap = weir_bootstrap_whole(&p->dump.server->b, &p->arena);
     config_begin(p);
-    weir_out_printf(p->out, "{\n   \"@type\": \"%sBootstrapConfigDump\",\n   \"bootstrap\": {", URL);
+    weir_out_printf(p->out, "{\n   \"@type\": \"%sBootstrapConfigDump\"", URL);
     p->bootstrap_open = p->first_field = p->first_element = true;
+    if (weir_json_mask_below(&p->masks, p->mask, WEIR_STR("bootstrap"), &p->bootstrap_mask) == WEIR_MASK_NOT) p->bootstrap = NULL;
+    else weir_out_printf(p->out, ",\n   \"bootstrap\": {");
     p->bootstrap_field = p->resource_field = 0;
     p->resource = 0;
     p->static_open = false;
 }
 
-/* The same as bootstrap_write, field by field: a large part of what is static stands in it. False: this piece is full. */
-static bool bootstrap_print(struct page *p, size_t begun)
+static void bootstrap_field_begin(struct page *p, const char *name)
+{
+    weir_out_add(p->out, p->first_field ? WEIR_STR("") : WEIR_STR(","));
+    p->first_field = false;
+    add_line(p->out, 4);
+    weir_out_printf(p->out, "\"%s\": ", name);
+}
+
+/* One field of it, cut down where the mask says so. False: nothing is left. */
+static bool bootstrap_field_print(struct page *p, const ProtobufCMessage *m, const struct weir_json_options *o, struct weir_str mask)
+{
+    weir_pb_field_to_json(m, p->bootstrap_field, o, &p->element);
+    bool left = mask.n == 0 || mask_apply(p, mask, 4);
+    if (left) {
+        bootstrap_field_begin(p, m->descriptor->fields[p->bootstrap_field].name);
+        weir_out_add(p->out, (struct weir_str){p->element.p, p->element.n});
+    }
+    p->element.n = 0;
+    return left;
+}
+
+static bool bootstrap_fields_print(struct page *p, size_t begun)
 {
     static const struct weir_json_options o = {.indent = 1, .level = 4, .redact = true};
-    if (!p->bootstrap_open) bootstrap_begin(p);
     const ProtobufCMessage *m = &p->bootstrap->base;
     for (; p->bootstrap_field < m->descriptor->n_fields; p->bootstrap_field++) {
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[p->bootstrap_field];
-        if (!weir_pb_is_set(m, f)) continue;
-        bool in_static = strcmp(f->name, "static_resources") == 0;
-        if (!in_static || !p->static_open) {
-            weir_out_add(p->out, p->first_field ? WEIR_STR("") : WEIR_STR(","));
-            p->first_field = false;
-            add_line(p->out, 4);
-            weir_out_printf(p->out, "\"%s\": ", f->name);
+        struct weir_str mask;
+        if (!weir_pb_is_set(m, f) || weir_json_mask_below(&p->masks, p->bootstrap_mask, weir_str_of(f->name), &mask) == WEIR_MASK_NOT) continue;
+        if (strcmp(f->name, "static_resources") != 0) {
+            (void)bootstrap_field_print(p, m, &o, mask);
+            continue;
         }
-        p->static_open |= in_static;
-        if (!in_static) weir_pb_field_to_json(m, p->bootstrap_field, &o, p->out);
-        else if (!static_resources_print(p, &p->bootstrap->static_resources->base, begun)) return false;
+        if (!p->static_open) bootstrap_field_begin(p, f->name);
+        p->static_open = true;
+        p->static_mask = mask;
+        if (!static_resources_print(p, &p->bootstrap->static_resources->base, begun)) return false;
     }
     if (!p->first_field) add_line(p->out, 3);
     weir_out_add(p->out, WEIR_STR("}"));
+    return true;
+}
+
+/* Field by field, since a large part of what is static stands in it. False: this piece is full. */
+static bool bootstrap_print(struct page *p, size_t begun)
+{
+    if (!p->bootstrap_open) bootstrap_begin(p);
+    if (p->bootstrap != NULL && !bootstrap_fields_print(p, begun)) return false;
     bool first = false;
     p->dump.out = p->out;
-    time_field(&p->dump, 3, "last_updated", p->dump.server->start_wall_ns, &first);
+    if (weir_json_mask_below(&p->masks, p->mask, WEIR_STR("last_updated"), &(struct weir_str){0}) != WEIR_MASK_NOT)
+        time_field(&p->dump, 3, "last_updated", p->dump.server->start_wall_ns, &first);
     p->dump.out = &p->element;
     add_line(p->out, 2);
     weir_out_add(p->out, WEIR_STR("}"));
@@ -478,9 +590,10 @@ static bool bootstrap_print(struct page *p, size_t begun)
 
 static bool all_print(struct page *p, size_t begun)
 {
-    if (!p->bootstrap_done && !bootstrap_print(p, begun)) return false;
+    if (!p->bootstrap_done && (p->mask.n == 0 || mask_means(p->mask, NULL)) && !bootstrap_print(p, begun)) return false;
     for (; p->section < SECTION_COUNT; p->section++) {
-        if (sections[p->section].parts[0].what == STATIC_HOSTS && !p->include_eds) continue;
+        if (p->mask.n > 0 && !mask_means(p->mask, &sections[p->section])) continue;
+        if (p->mask.n == 0 && sections[p->section].parts[0].what == STATIC_HOSTS && !p->include_eds) continue;
         if (!section_print(p, &sections[p->section], begun)) return false;
     }
     return true;
@@ -492,6 +605,7 @@ static bool more(struct weir_admin_source *source, struct weir_out *out)
     size_t begun = out->n;
     p->out = out;
     p->dump.out = &p->element;
+    p->element_bytes = 0;
     if (!(p->one != NULL ? part_print(p, p->one, begun) : all_print(p, begun))) return true;
     weir_out_add(out, p->configs_open ? WEIR_STR("\n ]\n}\n") : WEIR_STR("{}\n"));
     return false;
@@ -503,104 +617,9 @@ static void destroy(struct weir_admin_source *source)
     weir_publisher_walk_destroy(p->walk);
     weir_out_deinit(&p->element);
     weir_arena_deinit(&p->arena);
+    weir_arena_deinit(&p->masks);
     weir_regex_destroy(p->regex);
     free(p);
-}
-
-/* --- masks --- */
-
-/* Whether the first part of one of the paths is this field. */
-static bool mask_names(struct weir_str mask, struct weir_str field)
-{
-    while (mask.n > 0) {
-        size_t comma = weir_str_find(mask, ',');
-        struct weir_str path = weir_str_trim((struct weir_str){mask.p, comma});
-        if (weir_str_eq((struct weir_str){path.p, weir_str_find(path, '.')}, field)) return true;
-        mask = comma < mask.n ? (struct weir_str){mask.p + comma + 1, mask.n - comma - 1} : (struct weir_str){0};
-    }
-    return false;
-}
-
-/* A field of what an Any of the element holds: a path through it is right as far as the message is known. */
-static bool path_in(const ProtobufCMessageDescriptor *type, struct weir_str path)
-{
-    while (path.n > 0) {
-        char name[128];
-        size_t n = weir_str_find(path, '.');
-        if (n >= sizeof(name)) return false;
-        memcpy(name, path.p, n);
-        name[n] = 0;
-        const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(type, name);
-        if (f == NULL) return false;
-        path = n < path.n ? (struct weir_str){path.p + n + 1, path.n - n - 1} : (struct weir_str){0};
-        if (f->type != PROTOBUF_C_TYPE_MESSAGE) return path.n == 0;
-        type = f->descriptor;
-        if (strcmp(type->name, "google.protobuf.Any") == 0 || strcmp(type->name, "google.protobuf.Struct") == 0) return true;
-    }
-    return true;
-}
-
-static bool path_known(const struct part *part, struct weir_str path)
-{
-    static const struct weir_str fields[] = {WEIR_STR_INIT("name"), WEIR_STR_INIT("version_info"), WEIR_STR_INIT("last_updated"),
-                                             WEIR_STR_INIT("error_state"), WEIR_STR_INIT("client_status")};
-    static const struct weir_str states[] = {WEIR_STR_INIT("active_state"), WEIR_STR_INIT("warming_state"), WEIR_STR_INIT("draining_state")};
-    size_t dot = weir_str_find(path, '.');
-    struct weir_str first = {path.p, dot}, rest = dot < path.n ? (struct weir_str){path.p + dot + 1, path.n - dot - 1} : (struct weir_str){0};
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-        if (weir_str_eq(first, fields[i])) return true;
-    for (size_t i = 0; part->what == DYNAMIC_LISTENER && i < sizeof(states) / sizeof(states[0]); i++)
-        if (weir_str_eq(first, states[i])) return true;
-    enum weir_resource_type held = part->what == INLINE_ROUTES ? WEIR_ROUTES : part->what == STATIC_HOSTS || part->what == EDS_HOSTS ? WEIR_ENDPOINTS : part->type;
-    return weir_str_eq(first, weir_str_of(part->body)) && path_in(weir_compile_types[held].descriptor, rest);
-}
-
-/* Envoy answers the same for a path that its message does not have. */
-static bool mask_known(const struct part *part, struct weir_str mask)
-{
-    while (mask.n > 0) {
-        size_t comma = weir_str_find(mask, ',');
-        if (!path_known(part, weir_str_trim((struct weir_str){mask.p, comma}))) return false;
-        mask = comma < mask.n ? (struct weir_str){mask.p + comma + 1, mask.n - comma - 1} : (struct weir_str){0};
-    }
-    return true;
-}
-
-/* The sections that a mask over all of them names, each cut down at once. False: it names nothing. */
-static bool masked_print(struct page *p)
-{
-    struct weir_out whole = {0}, *out = p->out;
-    if (mask_names(p->mask, WEIR_STR("bootstrap"))) {
-        bootstrap_write(&p->dump);
-        if (mask_apply(p, 2)) {
-            config_begin(p);
-            weir_out_add(out, (struct weir_str){p->element.p, p->element.n});
-        }
-        p->element.n = 0;
-    }
-    for (size_t i = 0; i < SECTION_COUNT; i++) {
-        bool named = mask_names(p->mask, WEIR_STR("version_info"));
-        for (size_t j = 0; j < PARTS_MAX && sections[i].parts[j].resource != NULL; j++)
-            named |= mask_names(p->mask, weir_str_of(sections[i].parts[j].resource));
-        if (!named) continue;
-        bool open = p->configs_open;
-        whole.n = 0;
-        p->out = &whole;
-        while (!section_print(p, &sections[i], whole.n)) {}
-        p->out = out;
-        p->configs_open = open;
-        size_t skip = weir_str_find((struct weir_str){whole.p + 1, whole.n - 1}, '{') + 1; /* what config_begin() wrote */
-        p->element.n = 0;
-        weir_out_add(&p->element, (struct weir_str){whole.p + skip, whole.n - skip});
-        if (mask_apply(p, 2)) {
-            config_begin(p);
-            weir_out_add(out, (struct weir_str){p->element.p, p->element.n});
-        }
-        p->element.n = 0;
-    }
-    weir_out_deinit(&whole);
-    if (p->configs_open) weir_out_add(out, WEIR_STR("\n ]\n}\n"));
-    return p->configs_open;
 }
 
 static const struct part *part_find(struct weir_str name)
@@ -642,15 +661,12 @@ void weir_config_dump(struct weir_server *s, const struct weir_admin_request *r,
                        .include_eds = weir_admin_param(r, WEIR_STR("include_eds")).p != NULL};
     p->dump = (struct dump){.server = s, .out = &p->element, .name_regex = regex};
     reply->content_type = WEIR_ADMIN_JSON;
-    bool known = mask.n == 0 || (one != NULL ? mask_known(one, mask) : masked_print(p));
-    if (known && (mask.n == 0 || one != NULL)) {
+    if (mask.n == 0 || (one != NULL ? mask_known(one, mask) : mask_means_any(mask))) {
         reply->source = &p->source;
         return;
     }
-    if (!known) {
-        refuse(reply, 400);
-        if (one != NULL) weir_out_printf(&reply->body, "FieldMask paths: \"%.*s\"\n could not be successfully used.", WEIR_STR_ARG(mask));
-        else weir_out_printf(&reply->body, "FieldMask %.*s could not be successfully applied to any configs.", WEIR_STR_ARG(mask));
-    }
+    refuse(reply, 400);
+    if (one != NULL) weir_out_printf(&reply->body, "FieldMask paths: \"%.*s\"\n could not be successfully used.", WEIR_STR_ARG(mask));
+    else weir_out_printf(&reply->body, "FieldMask %.*s could not be successfully applied to any configs.", WEIR_STR_ARG(mask));
     destroy(&p->source);
 }

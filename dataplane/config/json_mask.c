@@ -89,3 +89,29 @@ bool weir_json_mask_print(struct weir_arena *a, const struct weir_tree *value, s
     print(part, level, out);
     return true;
 }
+
+bool weir_json_mask_next(struct weir_str *mask, struct weir_str *path)
+{
+    if (mask->n == 0) return false;
+    size_t comma = weir_str_find(*mask, ',');
+    *path = weir_str_trim((struct weir_str){mask->p, comma});
+    comma += comma < mask->n;
+    *mask = (struct weir_str){mask->p + comma, mask->n - comma};
+    return true;
+}
+
+enum weir_mask_says weir_json_mask_below(struct weir_arena *a, struct weir_str mask, struct weir_str name, struct weir_str *below)
+{
+    struct weir_str paths = {0};
+    *below = paths;
+    if (mask.n == 0) return WEIR_MASK_WHOLE;
+    for (struct weir_str path; weir_json_mask_next(&mask, &path);) {
+        size_t dot = weir_str_find(path, '.');
+        if (!weir_str_eq((struct weir_str){path.p, dot}, name)) continue;
+        if (dot + 1 >= path.n) return WEIR_MASK_WHOLE;
+        struct weir_str rest = {path.p + dot + 1, path.n - dot - 1};
+        paths = weir_arena_printf(a, "%.*s%s%.*s", WEIR_STR_ARG(paths), paths.n > 0 ? "," : "", WEIR_STR_ARG(rest));
+    }
+    *below = paths;
+    return paths.n > 0 ? WEIR_MASK_PART : WEIR_MASK_NOT;
+}

@@ -326,11 +326,46 @@ static void clusters(void *ctx, const struct weir_admin_request *r, struct weir_
     weir_clusters_page(s, r, reply);
 }
 
+/* A page of stats that closes the histograms' interval before it is rendered (stats_flush_on_admin). */
+struct flushed_page {
+    struct weir_admin_source source;
+    struct weir_stats_flush *flush; /* NULL: done */
+    struct weir_admin_source *page;
+};
+
+static bool flushed_more(struct weir_admin_source *source, struct weir_out *out)
+{
+    struct flushed_page *p = WEIR_CONTAINER_OF(source, struct flushed_page, source);
+    if (p->flush == NULL) return p->page->more(p->page, out);
+    if (weir_stats_flush_step(p->flush)) return true;
+    weir_stats_flush_destroy(p->flush);
+    p->flush = NULL;
+    return true;
+}
+
+static void flushed_destroy(struct weir_admin_source *source)
+{
+    struct flushed_page *p = WEIR_CONTAINER_OF(source, struct flushed_page, source);
+    weir_stats_flush_destroy(p->flush);
+    p->page->destroy(p->page);
+    free(p);
+}
+
+void weir_server_flush_first(struct weir_server *s, struct weir_admin_reply *reply)
+{
+    if (s->stats_flush_interval_ms != 0 || reply->source == NULL) return;
+    struct flushed_page *p = calloc(1, sizeof(*p));
+    if (p == NULL) abort();
+    *p = (struct flushed_page){.source = {flushed_more, flushed_destroy}, .flush = weir_stats_flush_create(s->stats), .page = reply->source};
+    reply->source = &p->source;
+}
+
 static void stats(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
 {
     struct weir_server *s = ctx;
     weir_server_stats_refresh(s);
     weir_admin_stats(s->stats, r, reply);
+    weir_server_flush_first(s, reply);
 }
 
 static void stats_prometheus(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)
@@ -338,6 +373,7 @@ static void stats_prometheus(void *ctx, const struct weir_admin_request *r, stru
     struct weir_server *s = ctx;
     weir_server_stats_refresh(s);
     weir_admin_stats_prometheus(s->stats, r, reply);
+    weir_server_flush_first(s, reply);
 }
 
 static void reset_counters(void *ctx, const struct weir_admin_request *r, struct weir_admin_reply *reply)

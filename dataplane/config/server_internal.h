@@ -106,6 +106,7 @@ struct weir_server {
     uint64_t runtime_loads;
     struct weir_timer stats_flush;
     uint64_t stats_flush_interval_ms; /* 0: when the admin reads */
+    struct weir_stats_flush *flush;   /* the one under way; NULL: none */
 };
 
 const char *weir_server_state_name(enum weir_server_state s);
@@ -142,6 +143,9 @@ void weir_server_health_tell(struct weir_server *s, bool failed);
 /* server_admin.c: the admin socket, up before the first configuration. */
 enum weir_err weir_server_admin_start(struct weir_server *s, struct weir_error *e) WEIR_MUST_USE;
 void weir_server_admin_stop(struct weir_server *s);
+/* A page of stats that is about to be rendered: where nothing else closes the histograms' interval, the page does. */
+struct weir_admin_reply;
+void weir_server_flush_first(struct weir_server *s, struct weir_admin_reply *reply);
 /* What /ready says: HTTP status, state and, where it is not LIVE, what is waited for and why it does not come. */
 uint32_t weir_server_readiness(struct weir_server *s, struct weir_out *out);
 /* LDS has answered, with nothing: LIVE as admin's /ready has it, but a pod that no request can pass. */

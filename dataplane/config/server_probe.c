@@ -87,6 +87,7 @@ static void prometheus(void *ctx, const struct weir_admin_request *r, struct wei
     struct weir_server *s = ctx;
     weir_server_stats_refresh(s);
     weir_admin_stats_prometheus(s->stats, r, reply);
+    weir_server_flush_first(s, reply);
 }
 
 static const struct weir_admin_page pages[] = {

@@ -66,6 +66,7 @@ TABLE(dns_descs, [D_RESOLVE] = {"resolve_total", WEIR_COUNTER}, [D_PENDING] = {"
       [D_NOT_FOUND] = {"not_found", WEIR_COUNTER}, [D_FAILED] = {"get_addr_failure", WEIR_COUNTER}, [D_TIMEOUTS] = {"timeouts", WEIR_COUNTER});
 
 #define FLUSH_INTERVAL_MS 5000 /* Bootstrap.stats_flush_interval's default */
+#define FLUSH_STEP_MS 1        /* others have the loop between two steps */
 
 /* What is as it was is not touched: a number that never moved is unused (?usedonly). */
 static void show(struct weir_stats_shard *s, uint32_t index, uint64_t value)
@@ -87,9 +88,16 @@ static int64_t physical_bytes(void)
 static void on_flush(struct weir_timer *t)
 {
     struct weir_server *s = WEIR_CONTAINER_OF(t, struct weir_server, stats_flush);
-    weir_server_stats_refresh(s);
-    weir_stats_flush(s->stats);
-    weir_timer_start(&s->control->timers, t, s->stats_flush_interval_ms);
+    if (s->flush == NULL) {
+        weir_server_stats_refresh(s);
+        s->flush = weir_stats_flush_create(s->stats);
+    }
+    bool more = weir_stats_flush_step(s->flush);
+    if (!more) {
+        weir_stats_flush_destroy(s->flush);
+        s->flush = NULL;
+    }
+    weir_timer_start(&s->control->timers, t, more ? FLUSH_STEP_MS : s->stats_flush_interval_ms);
 }
 
 void weir_server_stats_live(struct weir_server *s)
@@ -361,11 +369,11 @@ void weir_server_stats_refresh(struct weir_server *s)
     source_refresh(s, s->cds_stats, WEIR_CLUSTERS);
     source_refresh(s, s->lds_stats, WEIR_LISTENERS);
     show(weir_stats_shard(s->control_plane_stats, s->worker_count), 0, atomic_load_explicit(&s->ads_connected, memory_order_relaxed));
-    if (s->stats_flush_interval_ms == 0) weir_stats_flush(s->stats);
 }
 
 void weir_server_stats_destroy(struct weir_server *s)
 {
+    weir_stats_flush_destroy(s->flush);
     struct weir_stats *const all[] = {s->server_stats, s->cluster_stats, s->listener_stats, s->cds_stats, s->lds_stats, s->runtime_stats,
                                       s->control_plane_stats, s->dns_stats, s->inflated_stats, s->admin_listener_stats, s->admin_thread_stats,
                                       s->admin_http_stats, s->admin_http_listener_stats};

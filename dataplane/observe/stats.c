@@ -409,6 +409,33 @@ void weir_stats_flush(struct weir_stats_registry *r)
     for_all_sets(r, set_flush);
 }
 
+struct weir_stats_flush {
+    struct weir_stats_registry *registry;
+    struct weir_stats **sets; /* held */
+    size_t count, at;
+};
+
+struct weir_stats_flush *weir_stats_flush_create(struct weir_stats_registry *r)
+{
+    struct weir_stats_flush *f = zeroed(1, sizeof(*f));
+    f->registry = r;
+    f->sets = weir_stats_hold(r, &f->count);
+    return f;
+}
+
+bool weir_stats_flush_step(struct weir_stats_flush *f)
+{
+    for (size_t n = 0; n < WEIR_STATS_FLUSH_SETS && f->at < f->count; n++) set_flush(f->sets[f->at++]);
+    return f->at < f->count;
+}
+
+void weir_stats_flush_destroy(struct weir_stats_flush *f)
+{
+    if (f == NULL) return;
+    weir_stats_unhold(f->registry, f->sets, f->count);
+    free(f);
+}
+
 static int by_prefix(const void *a, const void *b)
 {
     const struct weir_stats *x = *(struct weir_stats *const *)a, *y = *(struct weir_stats *const *)b;

@@ -85,6 +85,13 @@ void weir_stats_set_text_teller(struct weir_stats_registry *r, void (*tell)(void
 void weir_stats_reset_counters(struct weir_stats_registry *r);
 /* Closes the histograms' interval (StatsConfig's stats_flush_interval); before the first one they show nothing. */
 void weir_stats_flush(struct weir_stats_registry *r);
+/* The same over several turns: a bounded number of sets at each step. Sets may come and go meanwhile; those that come wait for the
+ * next flush. */
+struct weir_stats_flush;
+struct weir_stats_flush *weir_stats_flush_create(struct weir_stats_registry *r);
+bool weir_stats_flush_step(struct weir_stats_flush *f); /* false: that was the last */
+void weir_stats_flush_destroy(struct weir_stats_flush *f); /* NULL is fine */
+#define WEIR_STATS_FLUSH_SETS 512u
 
 /* Reading: one value with its name in two parts. */
 struct weir_histogram; /* observe/histogram.h */

@@ -106,6 +106,12 @@ def test_config_dump_by_mask(running):
     assert set(one) == {"@type", "last_updated"}  # the rest of the mask is not set
     status, text = running.admin("/config_dump?mask=nope")
     assert (status, text) == (400, "FieldMask nope could not be successfully applied to any configs.")
+    [only] = running.admin_json("/config_dump?mask=dynamic_warming_clusters")["configs"]
+    assert only == {"@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump"}
+    [only] = running.admin_json("/config_dump?mask=last_updated")["configs"]
+    assert set(only) == {"@type", "last_updated"}
+    [only] = running.admin_json("/config_dump?mask=bootstrap.static_resources.clusters.name,bootstrap.node")["configs"]
+    assert only["bootstrap"]["static_resources"] == {"clusters": [{"name": "upstream"}]} and only["bootstrap"]["node"]["metadata"] == {"a": 1}
     [only] = running.admin_json("/config_dump?mask=static_clusters.cluster.name")["configs"]
     assert only["static_clusters"] == [{"cluster": {"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "upstream"}}]
 
@@ -177,17 +183,23 @@ def chunk_sizes(weir, path):
     return [len(chunk) for chunk in chunks], b"".join(chunks).decode()
 
 
+MASKED = "/config_dump?mask=static_clusters.cluster.name,bootstrap.static_resources.clusters.name"
+
+
 def test_long_pages_come_in_many_bounded_pieces(start_weir):
     names = [f"c{number}" for number in range(1500)]
     weir = start_weir(config.bootstrap([config.listener(free_port(), config.hcm([config.virtual_host(config.direct_response(200))]))],
                                        [config.cluster(name, 1, 2) for name in names]))
     pages = {path: chunk_sizes(weir, path) for path in ("/config_dump", "/config_dump?include_eds", "/config_dump?resource=static_clusters", "/clusters",
-                                                        "/clusters?format=json", "/stats", "/stats?format=json", "/stats/prometheus")}
+                                                        "/clusters?format=json", "/stats", "/stats?format=json", "/stats/prometheus", MASKED)}
     for path, (sizes, text) in pages.items():
         assert max(sizes) < 48 * 1024, path
         assert len(sizes) >= len(text) / (48 * 1024), path
     dump = {c["@type"].rsplit(".", 1)[1]: c for c in json.loads(pages["/config_dump?include_eds"][1])["configs"]}
     assert [c["name"] for c in dump["BootstrapConfigDump"]["bootstrap"]["static_resources"]["clusters"]] == names
+    masked = {c["@type"].rsplit(".", 1)[1]: c for c in json.loads(pages[MASKED][1])["configs"]}
+    assert [c["name"] for c in masked["BootstrapConfigDump"]["bootstrap"]["static_resources"]["clusters"]] == names
+    assert [list(c["cluster"]) for c in masked["ClustersConfigDump"]["static_clusters"]] == [["@type", "name"]] * len(names)
     [masked] = weir.admin_json("/config_dump?mask=bootstrap")["configs"]
     assert masked["bootstrap"] == dump["BootstrapConfigDump"]["bootstrap"]
     assert [c["cluster"]["name"] for c in dump["ClustersConfigDump"]["static_clusters"]] == sorted(names)

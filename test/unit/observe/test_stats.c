@@ -264,9 +264,40 @@ static void test_readers_and_writers_need_no_lock(void **state)
     weir_stats_release(s);
 }
 
+static void test_a_flush_goes_over_the_sets_in_steps(void **state)
+{
+    (void)state;
+    static const struct weir_stat_desc one[] = {{"length_ms", WEIR_HISTOGRAM}};
+    struct weir_stats_registry *r = weir_stats_registry_create(0);
+    struct weir_stats *sets[WEIR_STATS_FLUSH_SETS + 10];
+    const size_t count = sizeof(sets) / sizeof(sets[0]);
+    for (size_t i = 0; i < count; i++) {
+        char prefix[32];
+        (void)snprintf(prefix, sizeof(prefix), "s%zu.", i);
+        sets[i] = weir_stats_acquire(r, weir_str_of(prefix), one, 1);
+        weir_stat_record(weir_stats_shard(sets[i], 0), 0, 7);
+    }
+    struct weir_stats_flush *f = weir_stats_flush_create(r);
+    for (unsigned step = 0; step < 2; step++) {
+        size_t flushed = 0;
+        assert_int_equal(weir_stats_flush_step(f), step == 0);
+        for (size_t i = 0; i < count; i++) {
+            struct weir_stat_value v;
+            assert_true(weir_stats_read(sets[i], 0, &v));
+            flushed += v.cumulative != NULL;
+        }
+        assert_int_equal(flushed, step == 0 ? WEIR_STATS_FLUSH_SETS : count);
+    }
+    weir_stats_release(sets[0]); /* while it is held */
+    weir_stats_flush_destroy(f);
+    for (size_t i = 1; i < count; i++) weir_stats_release(sets[i]);
+    weir_stats_registry_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_flush_goes_over_the_sets_in_steps),
         cmocka_unit_test_setup_teardown(test_same_prefix_and_table_give_the_same_set, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shards_are_summed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset_takes_counters_to_zero_and_leaves_gauges, setup, teardown),
