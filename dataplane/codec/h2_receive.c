@@ -154,7 +154,7 @@ static int headers_end(struct weir_h2_session *s, bool end)
     struct weir_headers *block = st->block;
     st->block = NULL;
     if (s->message.block == WEIR_H2_TRAILERS) {
-        weir_h2_count(s, WEIR_H2_STAT_TRAILERS);
+        if (s->base.server) weir_h2_count(s, WEIR_H2_STAT_TRAILERS); /* those of requests, as it says */
         if (block->count != 0) st->trailers = block;
         body_end(s, st);
         return 0;
@@ -212,9 +212,9 @@ static int data_end(struct weir_h2_session *s, const nghttp2_frame *frame)
 
 static void reset_received(struct weir_h2_session *s, const nghttp2_frame *frame)
 {
-    weir_h2_count(s, WEIR_H2_STAT_RX_RESET);
     struct weir_h2_stream *st = stream_by_id(s, frame->hd.stream_id);
     if (st == NULL) return;
+    weir_h2_count(s, WEIR_H2_STAT_RX_RESET);
     st->reset_seen = true;
     if (st->orphan) return;
     weir_h2_stream_count_reset(s, st);

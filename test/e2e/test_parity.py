@@ -175,6 +175,38 @@ RAW = {
 }
 
 
+def behave_h2(stream):
+    """What x-behave asks for over HTTP/2: the status and fields of a head, what comes after it."""
+    status, fields, body, trailers, reset = BEHAVE_H2.get(stream.get("x-behave"), (None,) * 5)
+    if status is None:
+        return h2peer.echo(stream)
+    cut = stream.get("x-behave").startswith("cut")
+    stream.read_all()
+    if status == 103:
+        stream.send_headers([(":status", "103"), ("link", "x")])
+        status = 200
+    with stream.peer.changed:  # all in one write
+        connection = stream.peer.connection
+        if status:
+            connection.send_headers(stream.id, [(":status", str(status)), *fields], end_stream=body is None)
+        if body is not None:
+            connection.send_data(stream.id, body, end_stream=not trailers and not cut)
+        if trailers:
+            connection.send_headers(stream.id, trailers, end_stream=True)
+        stream.peer.sock.sendall(connection.data_to_send() + (frame(RST_STREAM, 0, stream.id, u32(reset)) if reset is not None else b""))
+
+
+BEHAVE_H2 = {
+    "trailers": (200, [], b"ok", [("x-t", "1")], None), "hints": (103, [], b"ok", None, None), "204": (204, [], None, None, None),
+    "204 length": (204, [("content-length", "0")], None, None, None), "304 length": (304, [("content-length", "5")], None, None, None),
+    "304 body": (304, [("content-length", "5")], b"12345", None, None), "length alone": (200, [("content-length", "5")], None, None, None),
+    "short": (200, [("content-length", "5")], b"1234", None, None), "long": (200, [("content-length", "5")], b"123456", None, None),
+    "connection": (200, [("connection", "close")], b"ok", None, None), "no status": (0, [], b"ok", None, None),
+    "trailers then reset": (200, [], b"ok", [("x-t", "1")], 0),
+    **{f"reset {code}": (0, [], None, None, code) for code in (0, 1, 2, 7, 8)}, **{f"cut {code}": (200, [], b"part", None, code) for code in (0, 2, 8)},
+}
+
+
 def tunnelled(request, connection):
     """What comes through a CONNECT tunnel is the client's own bytes: here again a request."""
     connection.reply(400)
@@ -276,6 +308,9 @@ CASES = {
     "h2 PING on a stream": frames(frame(PING, 0, 1, bytes(8)), logs=0), "h2 PING too short": frames(frame(PING, 0, 0, bytes(4)), logs=0),
     "h2 PRIORITY of itself": frames(frame(PRIORITY, 0, 3, u32(3) + b"\0"), logs=0), "h2 PUSH_PROMISE": held(frame(PUSH_PROMISE, 4, 1, u32(2))),
     "h2 frame between HEADERS and CONTINUATION": frames(parity.head(1, *parity.pseudo(), flags=0) + frame(PING, 0, 0, bytes(8))),
+    **{f"h2 upstream {asked}": h2("/h2/", f"x-behave: {asked}") for asked in BEHAVE_H2},
+    **{f"h2 upstream {asked}, HEAD": h2("/h2/", f"x-behave: {asked}", method="HEAD") for asked in ("204", "304 length", "304 body", "length alone", "short")},
+    **{f"h2 upstream {asked}, HTTP/1": h1("/h2/", f"x-behave: {asked}") for asked in BEHAVE_H2 if asked != "304 body"},
     "h2 unknown frame": frames(frame(99, 0xff, 7, b"x"), logs=0),
     "h2 flood of empty DATA": held(frame(DATA, 0, 1) * 2), "h2 empty DATA of two streams": held(
         frame(DATA, 0, 1) + request(3, path="/up", method="POST", end=False) + frame(DATA, 0, 3), logs=2),
@@ -286,7 +321,7 @@ CASES = {
     "h2 many PINGs": frames(frame(PING, 0, 0, bytes(8)) * 900, logs=0),
 }
 
-MESSAGE = Differs("request or frame that breaks a rule", answer=(["GOAWAY 1 1", "end"], ["end"]))
+MESSAGE = Differs("request, answer of an upstream or frame that breaks a rule", answer=(["GOAWAY 1 1", "end"], ["end"]))
 FLOOD = Differs("more frames than weir is willing to work for", answer=(["GOAWAY 1 11", "end"], ["end"]))
 UNKNOWN = (["codec_error:The_user_callback_function_failed"], ["http2.unknown.nghttp2.error"])
 
@@ -327,6 +362,8 @@ DIFFERENCES = {
         stats={"http.inner.downstream_cx_destroy_local": (0, 1), "http.inner.downstream_cx_destroy_local_active_rq": (0, 1),
                "http.inner.downstream_cx_destroy_remote": (1, 0), "http.inner.downstream_cx_destroy_remote_active_rq": (1, 0),
                "http.inner.downstream_cx_protocol_error": (0, 1)}),
+    **{f"h2 upstream {asked}{how}": Differs(MESSAGE.row, stats={"cluster.up2.http2.goaway_sent": (1, 0)})
+       for asked in ("length alone", "connection", "no status") for how in ("", ", HTTP/1")},
     "h2 blank behind a path": MESSAGE, "h2 blank before an authority": MESSAGE,
     **{f"h2 trailers {what}": MESSAGE for what in ("with :path", "with connection", "with te", "with X", "without an end")},
     "h2 body too short with trailers": Differs(
@@ -372,7 +409,7 @@ DIFFERENCES = {
 @pytest.fixture(scope="module")
 def pair(real_envoy, tmp_path_factory):
     folder = tmp_path_factory.mktemp("parity")
-    with upstream.Upstream(behave) as up, h2peer.Upstream() as up2, upstream.Upstream(tunnelled) as tunnel:
+    with upstream.Upstream(behave) as up, h2peer.Upstream(behave_h2) as up2, upstream.Upstream(tunnelled) as tunnel:
         make = bootstrap(up.port, up2.port, tunnel.port, free_port())
         sides = []
         try:
