@@ -4,89 +4,28 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "dataplane/base/metadata.h"
-#include "dataplane/base/pb_names.h"
-#include "dataplane/cluster/cluster_stats.h"
-#include "dataplane/config/compile_cluster.h"
 #include "dataplane/limits.h"
-#include "test/unit/support/pb_text.h"
-
-struct fixture {
-    struct weir_worker *control, *workers[2];
-    struct weir_stats_registry *registry;
-    struct weir_cluster_env env;
-    struct weir_arena scratch;
-    struct weir_cluster_config *config;
-    struct weir_cluster_shared *shared;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    f->control = weir_worker_create_simulated(2, 2, 1);
-    for (uint32_t i = 0; i < 2; i++) f->workers[i] = weir_worker_create_simulated(i, 2, 2 + i);
-    f->control->now_ns = f->workers[0]->now_ns = f->workers[1]->now_ns = 1000000000;
-    f->registry = weir_stats_registry_create(2);
-    f->env = (struct weir_cluster_env){.control = f->control, .workers = f->workers, .worker_count = 2, .stats = f->registry};
-    *state = f;
-    return 0;
-}
-
-static void turn(struct fixture *f, uint64_t ms)
-{
-    struct weir_worker *all[] = {f->control, f->workers[0], f->workers[1]};
-    for (int i = 0; i < 3; i++) all[i]->now_ns += ms * 1000000;
-    for (int round = 0; round < 3; round++)
-        for (int i = 0; i < 3; i++) weir_worker_finish_turn(all[i]);
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    if (f->shared != NULL) weir_cluster_shared_close(f->shared);
-    turn(f, 0);
-    for (int i = 0; i < 2; i++) {
-        weir_clusters_deinit(f->workers[i]);
-        weir_worker_destroy(f->workers[i]);
-    }
-    weir_worker_destroy(f->control);
-    assert_int_equal(f->config->resource.refs, 1);
-    weir_resource_release(&f->config->resource);
-    weir_arena_deinit(&f->scratch);
-    weir_stats_registry_destroy(f->registry);
-    free(f);
-    return 0;
-}
-
-static struct weir_cluster_config *compile(struct fixture *f, const char *json)
-{
-    struct weir_error error;
-    struct weir_compile c = {.error = &error, .stats = f->registry, .worker_count = 2, .scratch = &f->scratch};
-    struct weir_cluster_config *out = NULL;
-    assert_int_equal(weir_cluster_compile(&c, pb_text(&f->scratch, &pb_cluster_type, json), &out), WEIR_OK);
-    return out;
-}
+#include "test/unit/support/cluster_rig.h"
 
 #define CLUSTER(more) "{'name': 'c', 'type': 'ORIGINAL_DST', 'lb_policy': 'CLUSTER_PROVIDED'" more "}"
-static void create(struct fixture *f, const char *json)
+static void create(struct cluster_rig *f, const char *json)
 {
-    f->config = compile(f, json);
-    f->shared = weir_cluster_shared_create(&f->env, 0, f->config, NULL, NULL);
+    cluster_rig_create(f, json);
     assert_true(weir_cluster_shared_ready(f->shared));
     weir_cluster_shared_publish(f->shared);
-    turn(f, 0);
+    cluster_rig_turn(f, 0);
 }
 
-static struct weir_cluster *cluster(struct fixture *f, int worker)
+static struct weir_cluster *cluster(struct cluster_rig *f, int worker)
 {
     return weir_snapshot_cluster(&f->workers[worker]->snapshot, 0);
 }
 
-static struct weir_cluster_host *pick_for(struct fixture *f, int worker, const char *ip, uint16_t port, const struct weir_request *request)
+static struct weir_cluster_host *pick_for(struct cluster_rig *f, int worker, const char *ip, uint16_t port, const struct weir_request *request)
 {
     struct weir_address at;
     struct weir_lb_context x = {.request = request};
@@ -98,7 +37,7 @@ static struct weir_cluster_host *pick_for(struct fixture *f, int worker, const c
 }
 
 /* The address picked, "" for none. */
-static const char *pick(struct fixture *f, const char *ip, uint16_t port, const struct weir_request *request)
+static const char *pick(struct cluster_rig *f, const char *ip, uint16_t port, const struct weir_request *request)
 {
     static char text[WEIR_ADDRESS_TEXT_MAX];
     struct weir_cluster_host *h = pick_for(f, 0, ip, port, request);
@@ -109,14 +48,9 @@ static const char *pick(struct fixture *f, const char *ip, uint16_t port, const 
     return text;
 }
 
-static int64_t control_stat(struct fixture *f, uint32_t stat)
-{
-    return weir_stat_sum(f->config->control_stats, stat);
-}
-
 static void test_the_host_is_where_the_connection_was_going(void **state)
 {
-    struct fixture *f = *state;
+    struct cluster_rig *f = *state;
     create(f, CLUSTER(""));
     assert_string_equal(pick(f, "10.0.0.1", 80, NULL), "10.0.0.1:80");
     assert_string_equal(pick(f, "2001:db8::1", 80, NULL), "[2001:db8::1]:80");
@@ -131,7 +65,7 @@ static void test_the_host_is_where_the_connection_was_going(void **state)
 
 static void test_a_request_may_say_where_to(void **state)
 {
-    struct fixture *f = *state;
+    struct cluster_rig *f = *state;
     struct weir_headers headers;
     struct weir_metadata metadata = {0};
     struct weir_request r = {.headers = &headers, .metadata = &metadata};
@@ -147,7 +81,7 @@ static void test_a_request_may_say_where_to(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         h->value = weir_str_of(bad[i]);
         assert_string_equal(pick(f, "10.0.0.1", 80, &r), "10.0.0.1:80");
-        assert_int_equal(control_stat(f, WEIR_CC_original_dst_host_invalid), i + 1);
+        assert_int_equal(cluster_rig_stat(f, WEIR_CC_original_dst_host_invalid), i + 1);
     }
     struct weir_value to = weir_value_struct(&f->scratch, &(struct weir_value_field){WEIR_STR("to"), {WEIR_VALUE_STRING, .string = WEIR_STR("10.0.0.3:82")}}, 1);
     weir_metadata_merge(&metadata, &f->scratch, WEIR_STR("n"), &to);
@@ -156,7 +90,7 @@ static void test_a_request_may_say_where_to(void **state)
 
 static void test_the_port_can_be_another(void **state)
 {
-    struct fixture *f = *state;
+    struct cluster_rig *f = *state;
     create(f, CLUSTER(", 'original_dst_lb_config': {'upstream_port_override': 8080}"));
     assert_string_equal(pick(f, "10.0.0.1", 80, NULL), "10.0.0.1:8080");
     assert_string_equal(pick(f, "2001:db8::1", 80, NULL), "[2001:db8::1]:8080");
@@ -164,7 +98,7 @@ static void test_the_port_can_be_another(void **state)
 
 static void test_unused_hosts_go_and_used_ones_stay(void **state)
 {
-    struct fixture *f = *state;
+    struct cluster_rig *f = *state;
     create(f, CLUSTER(", 'cleanup_interval': '1s'"));
     struct weir_cluster_host *busy = pick_for(f, 0, "10.0.0.1", 80, NULL);
     atomic_fetch_add(&busy->host->cx_active, 1);
@@ -172,32 +106,32 @@ static void test_unused_hosts_go_and_used_ones_stay(void **state)
     struct weir_cluster_host *other = pick_for(f, 1, "10.0.0.1", 80, NULL);
     assert_ptr_not_equal(other->host, busy->host);
     weir_cluster_host_release(other);
-    turn(f, 100);
-    turn(f, 100);
+    cluster_rig_turn(f, 100);
+    cluster_rig_turn(f, 100);
     assert_int_equal(weir_cluster_shared_hosts(f->shared)->count, 3);
-    assert_int_equal(control_stat(f, WEIR_CC_membership_total), 3);
-    assert_int_equal(control_stat(f, WEIR_CC_membership_healthy), 3);
-    turn(f, 1000); /* all were used within this second */
-    turn(f, 100);
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_total), 3);
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_healthy), 3);
+    cluster_rig_turn(f, 1000); /* all were used within this second */
+    cluster_rig_turn(f, 100);
     assert_int_equal(weir_cluster_shared_hosts(f->shared)->count, 3);
     (void)pick(f, "10.0.0.3", 80, NULL);
-    turn(f, 1000);
-    turn(f, 100);
+    cluster_rig_turn(f, 1000);
+    cluster_rig_turn(f, 100);
     assert_int_equal(weir_cluster_shared_hosts(f->shared)->count, 2);
     assert_false(busy->removed);
     atomic_fetch_sub(&busy->host->cx_active, 1);
-    turn(f, 1000);
-    turn(f, 1000);
-    turn(f, 100);
+    cluster_rig_turn(f, 1000);
+    cluster_rig_turn(f, 1000);
+    cluster_rig_turn(f, 100);
     assert_int_equal(weir_cluster_shared_hosts(f->shared)->count, 0);
-    assert_int_equal(control_stat(f, WEIR_CC_membership_total), 0);
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_total), 0);
     assert_true(busy->removed); /* still ours */
     weir_cluster_host_release(busy);
 }
 
 static void test_hosts_are_bounded(void **state)
 {
-    struct fixture *f = *state;
+    struct cluster_rig *f = *state;
     char ip[32];
     create(f, CLUSTER(""));
     struct weir_cluster_host *first = pick_for(f, 0, "10.0.0.0", 80, NULL);
@@ -207,8 +141,8 @@ static void test_hosts_are_bounded(void **state)
         assert_string_not_equal(pick(f, ip, 80, NULL), ""); /* the last one has taken the place of those without a connection */
     }
     assert_false(first->removed);
-    turn(f, 100);
-    turn(f, 100);
+    cluster_rig_turn(f, 100);
+    cluster_rig_turn(f, 100);
     assert_int_equal(weir_cluster_shared_hosts(f->shared)->count, 2);
     atomic_fetch_sub(&first->host->cx_active, 1);
     weir_cluster_host_release(first);
@@ -216,30 +150,30 @@ static void test_hosts_are_bounded(void **state)
 
 static void test_another_configuration_makes_its_own_hosts(void **state)
 {
-    struct fixture *f = *state;
+    struct cluster_rig *f = *state;
     create(f, CLUSTER(""));
     (void)pick(f, "10.0.0.1", 80, NULL);
     struct weir_cluster_config *before = f->config;
-    f->config = compile(f, CLUSTER(", 'original_dst_lb_config': {'upstream_port_override': 81}"));
+    f->config = cluster_rig_compile(f, CLUSTER(", 'original_dst_lb_config': {'upstream_port_override': 81}"));
     weir_cluster_shared_set_config(f->shared, f->config);
     weir_cluster_shared_publish(f->shared);
     weir_resource_release(&before->resource);
-    turn(f, 100);
-    turn(f, 100);
+    cluster_rig_turn(f, 100);
+    cluster_rig_turn(f, 100);
     assert_int_equal(weir_cluster_shared_hosts(f->shared)->count, 0);
     assert_string_equal(pick(f, "10.0.0.1", 80, NULL), "10.0.0.1:81");
     before = f->config;
-    f->config = compile(f, "{'name': 'c', 'type': 'STATIC'}");
+    f->config = cluster_rig_compile(f, "{'name': 'c', 'type': 'STATIC'}");
     weir_cluster_shared_set_config(f->shared, f->config);
     weir_cluster_shared_publish(f->shared);
     weir_resource_release(&before->resource);
-    turn(f, 100);
-    turn(f, 100);
+    cluster_rig_turn(f, 100);
+    cluster_rig_turn(f, 100);
     assert_int_equal(weir_cluster_shared_hosts(f->shared)->count, 0);
     assert_string_equal(pick(f, "10.0.0.1", 80, NULL), "");
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, cluster_rig_setup, cluster_rig_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -10,87 +10,13 @@
 
 #include "dataplane/base/pb_names.h"
 #include "dataplane/config/compile_cluster.h"
+#include "test/unit/support/cluster_rig.h"
 #include "test/unit/support/pb_text.h"
-
-struct fixture {
-    struct weir_worker *control, *workers[2];
-    struct weir_stats_registry *registry;
-    struct weir_cluster_env env;
-    struct weir_arena scratch;
-    struct weir_cluster_config *config;
-    struct weir_cluster_shared *shared;
-    int ready;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    f->control = weir_worker_create_simulated(2, 2, 1);
-    for (uint32_t i = 0; i < 2; i++)
-        f->workers[i] = weir_worker_create_simulated(i, 2, 2 + i);
-    f->control->now_ns = f->workers[0]->now_ns = f->workers[1]->now_ns = 1000000000;
-    f->registry = weir_stats_registry_create(2);
-    f->env = (struct weir_cluster_env){.control = f->control, .workers = f->workers, .worker_count = 2, .stats = f->registry};
-    *state = f;
-    return 0;
-}
-
-static void turn(struct fixture *f, uint64_t ms)
-{
-    struct weir_worker *all[] = {f->control, f->workers[0], f->workers[1]};
-    for (int i = 0; i < 3; i++)
-        all[i]->now_ns += ms * 1000000;
-    for (int round = 0; round < 2; round++)
-        for (int i = 0; i < 3; i++)
-            weir_worker_finish_turn(all[i]);
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    if (f->shared != NULL) weir_cluster_shared_close(f->shared);
-    turn(f, 0);
-    for (int i = 0; i < 2; i++) {
-        assert_null(weir_snapshot_cluster(&f->workers[i]->snapshot, 0));
-        weir_clusters_deinit(f->workers[i]);
-        weir_worker_destroy(f->workers[i]);
-    }
-    weir_worker_destroy(f->control);
-    if (f->config != NULL) {
-        assert_int_equal(f->config->resource.refs, 1);
-        weir_resource_release(&f->config->resource);
-    }
-    weir_arena_deinit(&f->scratch);
-    weir_stats_registry_destroy(f->registry);
-    free(f);
-    return 0;
-}
-
-static void on_ready(void *ctx, struct weir_cluster_shared *s)
-{
-    (void)s;
-    ((struct fixture *)ctx)->ready++;
-}
-
-static struct weir_cluster_config *compile(struct fixture *f, const char *json)
-{
-    struct weir_error error;
-    struct weir_compile c = {.error = &error, .stats = f->registry, .worker_count = 2, .scratch = &f->scratch};
-    struct weir_cluster_config *out = NULL;
-    assert_int_equal(weir_cluster_compile(&c, pb_text(&f->scratch, &pb_cluster_type, json), &out), WEIR_OK);
-    return out;
-}
-
-static void create(struct fixture *f, const char *json)
-{
-    f->config = compile(f, json);
-    f->shared = weir_cluster_shared_create(&f->env, 0, f->config, on_ready, f);
-}
 
 #define ENDPOINT(port, rest) "{'endpoint': {'address': {'socket_address': {'address': '127.0.0.1', 'port_value': " port "}}}" rest "}"
 #define ASSIGNMENT(list) "{'cluster_name': 'c', 'endpoints': [{'lb_endpoints': [" list "]}]}"
 
-static void assign(struct fixture *f, const char *json)
+static void assign(struct cluster_rig *f, const char *json)
 {
     struct weir_error error;
     struct weir_compile c = {.error = &error, .stats = f->registry, .worker_count = 2, .scratch = &f->scratch};
@@ -99,11 +25,11 @@ static void assign(struct fixture *f, const char *json)
     weir_cluster_shared_set_endpoints(f->shared, e);
     weir_resource_release(&e->resource);
     weir_cluster_shared_publish(f->shared);
-    turn(f, 0);
+    cluster_rig_turn(f, 0);
 }
 
 /* The port that a worker picks next; 0: none. */
-static uint16_t pick(struct fixture *f, int worker)
+static uint16_t pick(struct cluster_rig *f, int worker)
 {
     struct weir_lb_context x = {0};
     struct weir_cluster *c = weir_snapshot_cluster(&f->workers[worker]->snapshot, 0);
@@ -115,24 +41,19 @@ static uint16_t pick(struct fixture *f, int worker)
     return port;
 }
 
-static bool picks(struct fixture *f, int worker, uint16_t port)
+static bool picks(struct cluster_rig *f, int worker, uint16_t port)
 {
     for (int i = 0; i < 20; i++)
         if (pick(f, worker) == port) return true;
     return false;
 }
 
-static int64_t control_stat(const struct fixture *f, enum weir_cluster_control_stat s)
-{
-    return weir_stat_sum(f->config->control_stats, s);
-}
-
 #define EDS "{'name': 'c', 'type': 'EDS', 'eds_cluster_config': {'eds_config': {'ads': {}}}}"
 
 static void test_an_eds_cluster_is_ready_with_its_first_endpoints(void **state)
 {
-    struct fixture *f = *state;
-    create(f, EDS);
+    struct cluster_rig *f = *state;
+    cluster_rig_create(f, EDS);
     assert_false(weir_cluster_shared_ready(f->shared));
     assign(f, ASSIGNMENT(ENDPOINT("1001", "") "," ENDPOINT("1002", "")));
     assert_int_equal(f->ready, 1);
@@ -140,14 +61,14 @@ static void test_an_eds_cluster_is_ready_with_its_first_endpoints(void **state)
         assert_true(picks(f, w, 1001));
         assert_true(picks(f, w, 1002));
     }
-    assert_int_equal(control_stat(f, WEIR_CC_membership_total), 2);
-    assert_int_equal(control_stat(f, WEIR_CC_membership_change), 1);
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_total), 2);
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_change), 1);
 }
 
 static void test_an_endpoint_that_leaves_gets_nothing_more_and_one_that_stays_keeps_its_state(void **state)
 {
-    struct fixture *f = *state;
-    create(f, EDS);
+    struct cluster_rig *f = *state;
+    cluster_rig_create(f, EDS);
     assign(f, ASSIGNMENT(ENDPOINT("1001", "") "," ENDPOINT("1002", "")));
     (void)pick(f, 0);
     struct weir_host *stays = f->shared->hosts->at[1].host;
@@ -163,7 +84,7 @@ static void test_an_endpoint_that_leaves_gets_nothing_more_and_one_that_stays_ke
 }
 
 /* So many endpoints from a port on. */
-static void assign_many(struct fixture *f, uint32_t first, uint32_t count)
+static void assign_many(struct cluster_rig *f, uint32_t first, uint32_t count)
 {
     char json[8192];
     size_t n = (size_t)snprintf(json, sizeof(json), "{'cluster_name': 'c', 'endpoints': [{'lb_endpoints': [");
@@ -176,8 +97,8 @@ static void assign_many(struct fixture *f, uint32_t first, uint32_t count)
 
 static void test_hosts_keep_their_state_while_few_become_many_and_many_few(void **state)
 {
-    struct fixture *f = *state;
-    create(f, EDS);
+    struct cluster_rig *f = *state;
+    cluster_rig_create(f, EDS);
     assign_many(f, 1001, 3);
     struct weir_host *first = f->shared->hosts->at[2].host; /* :1003 */
     assign_many(f, 1003, 40);
@@ -190,52 +111,52 @@ static void test_hosts_keep_their_state_while_few_become_many_and_many_few(void 
     assert_ptr_equal(f->shared->hosts->at[0].host, last);
     assign_many(f, 1041, 2);
     assert_ptr_equal(f->shared->hosts->at[1].host, last);
-    assert_int_equal(control_stat(f, WEIR_CC_membership_total), 2);
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_total), 2);
 }
 
 static void test_health_by_eds_takes_effect(void **state)
 {
-    struct fixture *f = *state;
-    create(f, EDS);
+    struct cluster_rig *f = *state;
+    cluster_rig_create(f, EDS);
     assign(f, ASSIGNMENT(ENDPOINT("1001", "") "," ENDPOINT("1002", ", 'health_status': 'DRAINING'")));
     assert_false(picks(f, 0, 1002));
-    assert_int_equal(control_stat(f, WEIR_CC_membership_healthy), 1);
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_healthy), 1);
     assign(f, ASSIGNMENT(ENDPOINT("1001", "") "," ENDPOINT("1002", "")));
     assert_true(picks(f, 0, 1002));
-    assert_int_equal(control_stat(f, WEIR_CC_membership_change), 1); /* no host came or went with the second */
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_change), 1); /* no host came or went with the second */
 }
 
 static void test_an_endpoint_named_twice_is_one_host(void **state)
 {
-    struct fixture *f = *state;
-    create(f, EDS);
+    struct cluster_rig *f = *state;
+    cluster_rig_create(f, EDS);
     assign(f, ASSIGNMENT(ENDPOINT("1001", "") "," ENDPOINT("1001", "") "," ENDPOINT("1002", "")));
     assert_int_equal(f->shared->hosts->count, 2);
 }
 
 static void test_a_removed_assignment_leaves_the_cluster_empty(void **state)
 {
-    struct fixture *f = *state;
-    create(f, EDS);
+    struct cluster_rig *f = *state;
+    cluster_rig_create(f, EDS);
     assign(f, ASSIGNMENT(ENDPOINT("1001", "")));
     weir_cluster_shared_set_endpoints(f->shared, NULL);
     weir_cluster_shared_publish(f->shared);
-    turn(f, 0);
+    cluster_rig_turn(f, 0);
     assert_int_equal(pick(f, 0), 0);
-    assert_int_equal(control_stat(f, WEIR_CC_membership_total), 0);
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_total), 0);
 }
 
 static void test_a_static_cluster_is_ready_at_once(void **state)
 {
-    struct fixture *f = *state;
-    create(f, "{'name': 'c', 'load_assignment': " ASSIGNMENT(ENDPOINT("1001", "")) "}");
+    struct cluster_rig *f = *state;
+    cluster_rig_create(f, "{'name': 'c', 'load_assignment': " ASSIGNMENT(ENDPOINT("1001", "")) "}");
     assert_true(weir_cluster_shared_ready(f->shared));
     weir_cluster_shared_publish(f->shared);
-    turn(f, 0);
+    cluster_rig_turn(f, 0);
     assert_int_equal(pick(f, 1), 1001);
 }
 
-static void report(struct fixture *f, int worker, uint16_t port, uint32_t status)
+static void report(struct cluster_rig *f, int worker, uint16_t port, uint32_t status)
 {
     struct weir_cluster *c = weir_cluster_use(weir_snapshot_cluster(&f->workers[worker]->snapshot, 0));
     for (uint32_t i = 0; i < f->shared->hosts->count; i++)
@@ -245,63 +166,63 @@ static void report(struct fixture *f, int worker, uint16_t port, uint32_t status
 
 static void test_an_ejected_host_leaves_the_balance_on_all_workers_and_returns(void **state)
 {
-    struct fixture *f = *state;
-    create(f, "{'name': 'c', 'outlier_detection': {'consecutive_5xx': 3, 'interval': '1s', 'base_ejection_time': '5s',"
+    struct cluster_rig *f = *state;
+    cluster_rig_create(f, "{'name': 'c', 'outlier_detection': {'consecutive_5xx': 3, 'interval': '1s', 'base_ejection_time': '5s',"
               "'max_ejection_percent': 50}, 'load_assignment': " ASSIGNMENT(ENDPOINT("1001", "") "," ENDPOINT("1002", "")) "}");
     weir_cluster_shared_publish(f->shared);
-    turn(f, 0);
+    cluster_rig_turn(f, 0);
     report(f, 0, 1001, 500);
     report(f, 1, 1001, 500); /* counted over all workers */
-    turn(f, 0);
+    cluster_rig_turn(f, 0);
     assert_true(picks(f, 0, 1001));
     report(f, 0, 1001, 503);
-    turn(f, 0);
+    cluster_rig_turn(f, 0);
     for (int w = 0; w < 2; w++) {
         assert_false(picks(f, w, 1001));
         assert_true(picks(f, w, 1002));
     }
-    assert_int_equal(control_stat(f, WEIR_CC_membership_healthy), 1);
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_healthy), 1);
     for (int i = 0; i < 6; i++)
-        turn(f, 1000);
+        cluster_rig_turn(f, 1000);
     for (int w = 0; w < 2; w++)
         assert_true(picks(f, w, 1001));
-    assert_int_equal(control_stat(f, WEIR_CC_membership_healthy), 2);
+    assert_int_equal(cluster_rig_stat(f, WEIR_CC_membership_healthy), 2);
     assert_int_equal(weir_stat_sum(f->config->outlier_stats, WEIR_OS_ejections_active), 0);
     assert_int_equal(weir_stat_sum(f->config->outlier_stats, WEIR_OS_ejections_enforced_total), 1);
 }
 
 static void test_an_ejection_lives_through_updates(void **state)
 {
-    struct fixture *f = *state;
+    struct cluster_rig *f = *state;
 #define WITH(rest) "{'name': 'c', 'outlier_detection': {'consecutive_5xx': 1, 'max_ejection_percent': 50}," rest "'load_assignment': " \
     ASSIGNMENT(ENDPOINT("1001", "") "," ENDPOINT("1002", "")) "}"
-    create(f, WITH(""));
+    cluster_rig_create(f, WITH(""));
     weir_cluster_shared_publish(f->shared);
-    turn(f, 0);
+    cluster_rig_turn(f, 0);
     report(f, 0, 1001, 500);
-    turn(f, 0);
-    struct weir_cluster_config *next = compile(f, WITH("'connect_timeout': '1s',"));
+    cluster_rig_turn(f, 0);
+    struct weir_cluster_config *next = cluster_rig_compile(f, WITH("'connect_timeout': '1s',"));
     weir_cluster_shared_set_config(f->shared, next);
     weir_resource_release(&f->config->resource);
     f->config = next;
     weir_cluster_shared_publish(f->shared);
-    turn(f, 0);
+    cluster_rig_turn(f, 0);
     assert_false(picks(f, 0, 1001));
     /* Detection is switched off: the host is back. */
-    next = compile(f, "{'name': 'c', 'load_assignment': " ASSIGNMENT(ENDPOINT("1001", "") "," ENDPOINT("1002", "")) "}");
+    next = cluster_rig_compile(f, "{'name': 'c', 'load_assignment': " ASSIGNMENT(ENDPOINT("1001", "") "," ENDPOINT("1002", "")) "}");
     weir_cluster_shared_set_config(f->shared, next);
     weir_resource_release(&f->config->resource);
     f->config = next;
     weir_cluster_shared_publish(f->shared);
-    turn(f, 0);
+    cluster_rig_turn(f, 0);
     assert_true(picks(f, 0, 1001));
 #undef WITH
 }
 
 static void test_avoided_hosts_are_drawn_only_when_nothing_else_comes(void **state)
 {
-    struct fixture *f = *state;
-    create(f, EDS);
+    struct cluster_rig *f = *state;
+    cluster_rig_create(f, EDS);
     assign(f, ASSIGNMENT(ENDPOINT("1001", "") "," ENDPOINT("1002", "")));
     struct weir_cluster *c = weir_snapshot_cluster(&f->workers[0]->snapshot, 0);
     struct weir_host *avoid[] = {f->shared->hosts->at[0].host};
@@ -319,7 +240,7 @@ static void test_avoided_hosts_are_drawn_only_when_nothing_else_comes(void **sta
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, cluster_rig_setup, cluster_rig_teardown)
     const struct CMUnitTest tests[] = {
         T(test_an_eds_cluster_is_ready_with_its_first_endpoints),
         T(test_an_endpoint_that_leaves_gets_nothing_more_and_one_that_stays_keeps_its_state),

@@ -3,45 +3,31 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "dataplane/config/cpus.h"
+#include "test/unit/support/made_root.h"
 
-static char root[64];
+static char *root;
 
 static void file_write(const char *path, const char *text)
 {
-    char full[512];
-    snprintf(full, sizeof(full), "%s%s", root, path);
-    for (char *at = full + strlen(root) + 1; *at != '\0'; at++) {
-        if (*at != '/') continue;
-        *at = '\0';
-        mkdir(full, 0755);
-        *at = '/';
-    }
-    FILE *f = fopen(full, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
+    made_root_write(root, path, text);
 }
 
 static int setup(void **state)
 {
     (void)state;
-    snprintf(root, sizeof(root), "/tmp/weir-cpus-XXXXXX");
-    return mkdtemp(root) == NULL;
+    root = made_root_create();
+    return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", root);
-    return system(command);
+    made_root_destroy(root);
+    return 0;
 }
 
 static void test_v2_quota_is_rounded_up(void **state)
