@@ -2,8 +2,8 @@
 
 import pytest
 
-from support import config, h2peer, parity, process, upstream
-from support.parity import (CONTINUATION, DATA, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, Differs,
+from support import config, h2peer, http1, parity, process, upstream
+from support.parity import (CONTINUATION, DATA, GOAWAY, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, Differs,
                             frame, frames, h1, h2, raw, request, u32)
 from support.ports import free_port
 from support.weir import Weir
@@ -311,6 +311,18 @@ CASES = {
     **{f"h2 upstream {asked}": h2("/h2/", f"x-behave: {asked}") for asked in BEHAVE_H2},
     **{f"h2 upstream {asked}, HEAD": h2("/h2/", f"x-behave: {asked}", method="HEAD") for asked in ("204", "304 length", "304 body", "length alone", "short")},
     **{f"h2 upstream {asked}, HTTP/1": h1("/h2/", f"x-behave: {asked}") for asked in BEHAVE_H2 if asked != "304 body"},
+    **{f"expect {path} HTTP/{version}": h1(path, "expect: 100-continue", method="POST", body=b"abc", version=version)
+       for path in ("/up", "/h2/x", "/d200", "/none") for version in ("1.1", "1.0")},
+    **{f"expect h2 {path}": h2(path, "expect: 100-continue", method="POST", body=b"abc") for path in ("/up", "/h2/x", "/d200")},
+    "expect twice": h1("/up", "expect: 100-continue", "expect: 100-continue", method="POST", body=b"abc"),
+    **{f"HTTP/1.0, upstream {asked}": h1("/up", f"x-behave: {asked}", version="1.0") for asked in ("trailers", "chunked", "untilclose", "continue")},
+    **{f"HTTP/1.0, h2 upstream {asked}": h1("/h2/", f"x-behave: {asked}", version="1.0") for asked in ("trailers", "hints", "204", "304 length")},
+    "HEAD of a chunked answer": h1("/up", "x-behave: chunked", method="HEAD"), "HEAD h2": h2("/up", method="HEAD"),
+    **{f"{method} h2 without a body": h2("/up", method=method) for method in ("POST", "DELETE", "OPTIONS")},
+    "h2 te: trailers": h2("/up", "te: trailers"), "h2 cookie crumbs": h2("/up", "cookie: a=1", "cookie: b=2"),
+    **{f"h2 authority {authority}": frames(parity.head(1, *parity.pseudo(authority=authority)))
+       for authority in ("a.test:8080", "a.test:", "a.test:x", "[::1]", "a b", "a/b", "u@a.test", "a\r\nx: y")},
+    **{f"h2 path {path!r}": frames(request(1, path=path)) for path in ("/d200 x", "/d200\r\nx: y", "/d200\x7f", "*", "http://a.test/d200", "/up/../d200")},
     "h2 unknown frame": frames(frame(99, 0xff, 7, b"x"), logs=0),
     "h2 flood of empty DATA": held(frame(DATA, 0, 1) * 2), "h2 empty DATA of two streams": held(
         frame(DATA, 0, 1) + request(3, path="/up", method="POST", end=False) + frame(DATA, 0, 3), logs=2),
@@ -364,6 +376,8 @@ DIFFERENCES = {
                "http.inner.downstream_cx_protocol_error": (0, 1)}),
     **{f"h2 upstream {asked}{how}": Differs(MESSAGE.row, stats={"cluster.up2.http2.goaway_sent": (1, 0)})
        for asked in ("length alone", "connection", "no status") for how in ("", ", HTTP/1")},
+    **{f"h2 authority {authority}": MESSAGE for authority in ("a b", "a/b", "u@a.test", "a\r\nx: y")},
+    **{f"h2 path {path!r}": MESSAGE for path in ("/d200 x", "/d200\r\nx: y", "/d200\x7f", "*", "http://a.test/d200")},
     "h2 blank behind a path": MESSAGE, "h2 blank before an authority": MESSAGE,
     **{f"h2 trailers {what}": MESSAGE for what in ("with :path", "with connection", "with te", "with X", "without an end")},
     "h2 body too short with trailers": Differs(
@@ -430,6 +444,26 @@ def test_weir_does_as_envoy_does(pair, name):
     found, answered, seen = pair.compare(CASES[name], expected)
     assert answered, f"neither answered: nothing was compared: {seen}"
     assert found == expected, f"weir and Envoy, each: {seen}"
+
+
+def test_a_client_that_says_goaway_gets_its_answers(pair):
+    """Then weir closes, where Envoy leaves that to the client."""
+    for side in pair.sides:
+        with h2peer.Client(side.ports["edge"]) as client:
+            stream = client.open("GET", "/timeout", [("x-behave", "silent")], authority="a.test")
+            client.send_raw(frame(GOAWAY, 0, 0, bytes(8)))
+            stream.wait_headers()
+            assert (stream.status, stream.read_all()) == (504, b"upstream request timeout")
+            if side.name == "weir":
+                client.wait_closed()
+                assert client.goaway_code == 0
+
+
+def test_what_only_begins_as_the_preface_of_http2(pair):
+    for side in pair.sides:
+        with http1.Client(side.ports["edge"]) as client:
+            client.send(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n")
+            assert client.read_to_end()[:12] == {"weir": b"HTTP/1.1 400", "envoy": b""}[side.name]
 
 
 def test_every_difference_has_its_row():
