@@ -360,6 +360,67 @@ static void test_endpoints_that_are_wanted_again_at_once_are_still_there(void **
     assert_int_equal(f->forgotten, 1);
 }
 
+#define FILTERS "type.googleapis.com/envoy.extensions.filters."
+
+static struct weir_compile_item listener_by_rds(struct fixture *f, const char *name, const char *table)
+{
+    struct weir_str json = weir_arena_printf(
+        &f->arena,
+        "{'name':'%s','address':{'socket_address':{'address':'127.0.0.1','port_value':0}},'filter_chains':[{'filters':[{'name':'http',"
+        "'typed_config':{'@type':'" FILTERS "network.http_connection_manager.v3.HttpConnectionManager','stat_prefix':'s',"
+        "'rds':{'route_config_name':'%s','config_source':{'ads':{}}},'http_filters':[{'name':'router','typed_config':"
+        "{'@type':'" FILTERS "http.router.v3.Router'}}]}}]}]}", name, table);
+    return item(name, "1", pb_text_packed(&f->arena, &envoy__config__listener__v3__listener__descriptor, json.p));
+}
+
+static struct weir_compile_item table_named(struct fixture *f, const char *name, const char *domain)
+{
+    struct weir_str json = weir_arena_printf(&f->arena, "{'name':'%s','virtual_hosts':[{'name':'v','domains':['%s']}]}", name, domain);
+    return item(name, "1", pb_text_packed(&f->arena, &envoy__config__route__v3__route_configuration__descriptor, json.p));
+}
+
+static struct weir_record *table_record(const struct fixture *f)
+{
+    return weir_publisher_record(f->publisher, WEIR_ROUTES, WEIR_STR("t"));
+}
+
+static void test_a_table_goes_when_no_listener_names_it_any_more(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_compile_item both[2] = {listener_by_rds(f, "a", "t"), listener_by_rds(f, "b", "t")}, table = table_named(f, "t", "x.test");
+    (void)give(f, job_of(WEIR_LISTENERS, true, "1", 2, both));
+    weir_publisher_forget_left(f->publisher);
+    (void)give(f, job_of(WEIR_ROUTES, false, "1", 1, &table));
+    (void)give(f, job_of(WEIR_LISTENERS, true, "2", 1, both));
+    weir_publisher_forget_left(f->publisher);
+    assert_non_null(table_record(f)->active);
+    assert_int_equal(f->forgotten, 0);
+    (void)give(f, job_of(WEIR_LISTENERS, true, "3", 0, both));
+    assert_non_null(table_record(f)->active); /* it may be named again before the control plane hears of it */
+    weir_publisher_forget_left(f->publisher);
+    assert_null(table_record(f));
+    assert_int_equal(f->forgotten, 1);
+    /* A response was under way meanwhile. */
+    table = table_named(f, "t", "y.test");
+    (void)give(f, job_of(WEIR_ROUTES, false, "2", 1, &table));
+    assert_non_null(table_record(f)->active);
+    weir_publisher_forgotten(f->publisher, WEIR_ROUTES, WEIR_STR("t"));
+    assert_null(table_record(f));
+}
+
+static void test_a_table_that_comes_before_its_listener_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct weir_compile_item a = listener_by_rds(f, "a", "t"), table = table_named(f, "t", "x.test");
+    (void)give(f, job_of(WEIR_ROUTES, false, "1", 1, &table));
+    weir_publisher_forget_left(f->publisher);
+    assert_non_null(table_record(f)->active);
+    (void)give(f, job_of(WEIR_LISTENERS, true, "1", 1, &a));
+    assert_int_equal(weir_publisher_warming(f->publisher, WEIR_LISTENERS), 0);
+    weir_publisher_forgotten(f->publisher, WEIR_ROUTES, WEIR_STR("t")); /* of an earlier life of its name */
+    assert_non_null(table_record(f)->active);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -373,6 +434,8 @@ int main(void)
         TEST(test_an_unchanged_response_costs_hashes_alone),
         TEST(test_one_changed_cluster_leaves_its_hosts_and_all_others),
         TEST(test_endpoints_that_are_wanted_again_at_once_are_still_there),
+        TEST(test_a_table_goes_when_no_listener_names_it_any_more),
+        TEST(test_a_table_that_comes_before_its_listener_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
