@@ -27,7 +27,6 @@ struct stream {
     grpc_call *call; /* NULL: between streams */
     bool pending[OPS];
     bool up, ended, node_sent;
-    enum weir_resource_type sending; /* type of the request under way */
     grpc_byte_buffer *out, *in;
     grpc_metadata_array initial, trailing;
     grpc_status_code status;
@@ -115,7 +114,6 @@ static void send_next(struct weir_ads *a)
         bool with_node = !a->node_once || !s->node_sent;
         weir_ads_request_write(&out, a->delta, (enum weir_resource_type)t, with_node ? a->node : none, &request);
         s->node_sent = true;
-        s->sending = (enum weir_resource_type)t;
         grpc_slice slice = grpc_slice_from_copied_buffer((const char *)out.p, out.n);
         s->out = grpc_raw_byte_buffer_create(&slice, 1);
         grpc_slice_unref(slice);
@@ -243,17 +241,11 @@ static void batch_done(struct weir_ads *a, enum op op, bool success)
         send_next(a);
         receive_next(a);
         break;
-    case OP_SEND: {
+    case OP_SEND:
         grpc_byte_buffer_destroy(s->out);
         s->out = NULL;
-        if (!success || a->stop) break;
-        enum weir_resource_type type = s->sending;
-        send_next(a);
-        pthread_mutex_unlock(&a->mutex);
-        a->events.on_attempt(a->ctx, type);
-        pthread_mutex_lock(&a->mutex);
+        if (success && !a->stop) send_next(a);
         break;
-    }
     case OP_RECEIVE: received(a); break;
     case OP_STATUS: s->ended = true; break;
     case OP_METADATA:

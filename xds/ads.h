@@ -38,8 +38,6 @@ struct weir_ads_events {
     void (*on_response)(void *ctx, struct weir_ads_response *r);
     /* The stream is up (first response may follow) / ended; `why` is for the log and for /config_dump. */
     void (*on_state)(void *ctx, bool connected, struct weir_str why);
-    /* Every request of a type that leaves, for cluster_manager.cds.update_attempt and its kin; failure: stream end. */
-    void (*on_attempt)(void *ctx, enum weir_resource_type type);
 };
 
 struct weir_ads_config {

@@ -68,6 +68,7 @@ static void subscribe(struct weir_server *s, enum weir_resource_type type, const
 {
     weir_timer_stop(&s->control->timers, &s->fetch_timeout);
     if (source->initial_fetch_timeout_ms != 0) weir_timer_start(&s->control->timers, &s->fetch_timeout, source->initial_fetch_timeout_ms);
+    s->subscribed |= 1u << type;
     weir_ads_subscribe(s->ads, type, true, NULL, 0);
 }
 

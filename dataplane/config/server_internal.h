@@ -82,12 +82,11 @@ struct weir_server {
     bool closing;
     _Atomic bool ads_connected;
     _Atomic uint64_t ads_failures;
-    _Atomic bool ads_asked[WEIR_RESOURCE_TYPES]; /* a request of the type has left */
-    uint64_t ads_failures_told;                  /* to the publisher */
-    struct weir_mail ads_failed;                 /* under way at most once */
+    uint64_t ads_failures_told;  /* to the publisher */
+    struct weir_mail ads_failed; /* under way at most once */
     _Atomic bool ads_failed_posted;
     struct weir_xds_counts xds[WEIR_RESOURCE_TYPES];
-    uint32_t wanted, subscribed; /* bits by resource type */
+    uint32_t wanted, subscribed; /* by ADS; bits by resource type */
     struct weir_deferred wanted_later;
     struct weir_timer fetch_timeout, wait_log;
     struct weir_watch *signals;

@@ -242,7 +242,7 @@ static void source_refresh(struct weir_server *s, struct weir_stats *set, enum w
     if (set == NULL) return; /* it comes from nowhere */
     struct weir_stats_shard *shard = weir_stats_shard(set, s->worker_count);
     const struct weir_xds_counts *c = &s->xds[type];
-    bool asked = atomic_load_explicit(&s->ads_asked[type], memory_order_relaxed);
+    bool asked = (s->subscribed & 1u << type) != 0;
     uint64_t failures = c->update_failure + (asked ? atomic_load_explicit(&s->ads_failures, memory_order_relaxed) : 0);
     show(shard, ATTEMPT, asked + c->update_success + c->update_rejected + failures + c->init_fetch_timeouts); /* as Envoy counts them */
     show(shard, SUCCESS, c->update_success);

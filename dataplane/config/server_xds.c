@@ -203,10 +203,4 @@ static void on_ads_state(void *ctx, bool connected, struct weir_str why)
     if (!connected) failure_tell(s);
 }
 
-static void on_ads_attempt(void *ctx, enum weir_resource_type type)
-{
-    struct weir_server *s = ctx;
-    atomic_store_explicit(&s->ads_asked[type], true, memory_order_relaxed);
-}
-
-const struct weir_ads_events weir_server_ads_events = {.on_response = on_response, .on_state = on_ads_state, .on_attempt = on_ads_attempt};
+const struct weir_ads_events weir_server_ads_events = {.on_response = on_response, .on_state = on_ads_state};

@@ -48,7 +48,7 @@ struct owner {
     pthread_cond_t changed;
     struct weir_ads_response *responses[16];
     size_t taken, count;
-    unsigned ups, downs, attempts[WEIR_RESOURCE_TYPES];
+    unsigned ups, downs;
     struct weir_ads *ads;
     struct weir_arena arena;
 };
@@ -68,15 +68,6 @@ static void on_state(void *ctx, bool connected, struct weir_str why)
     (void)why;
     pthread_mutex_lock(&o->mutex);
     *(connected ? &o->ups : &o->downs) += 1;
-    pthread_cond_broadcast(&o->changed);
-    pthread_mutex_unlock(&o->mutex);
-}
-
-static void on_attempt(void *ctx, enum weir_resource_type type)
-{
-    struct owner *o = ctx;
-    pthread_mutex_lock(&o->mutex);
-    o->attempts[type]++;
     pthread_cond_broadcast(&o->changed);
     pthread_mutex_unlock(&o->mutex);
 }
@@ -107,7 +98,7 @@ static struct weir_ads_response *owner_take(struct owner *o)
 
 static void owner_start(struct owner *o, struct weir_ads_config *config)
 {
-    static const struct weir_ads_events events = {on_response, on_state, on_attempt};
+    static const struct weir_ads_events events = {on_response, on_state};
     Envoy__Config__Core__V3__Node node = ENVOY__CONFIG__CORE__V3__NODE__INIT;
     struct weir_error e;
     *o = (struct owner){0};
@@ -191,7 +182,6 @@ static void test_acks_and_nacks_state_of_the_world(void **state)
     assert_string_equal(nack->response_nonce, "n2");
     assert_int_equal(nack->error_detail->code, 13);
     assert_string_equal(nack->error_detail->message, "c2: no ? good");
-    owner_wait(&o, &o.attempts[WEIR_CLUSTERS], 3);
     xds_stream_end(&s, GRPC_STATUS_OK);
     owner_stop(&o);
     xds_server_stop(&server);
@@ -432,7 +422,7 @@ static void test_tls_checks_what_it_is_told_to(void **state)
 static void test_refuses_headers_that_grpc_can_not_send(void **state)
 {
     (void)state;
-    static const struct weir_ads_events events = {on_response, on_state, on_attempt};
+    static const struct weir_ads_events events = {on_response, on_state};
     struct weir_str metadata[] = {WEIR_STR("Not Legal"), WEIR_STR("x")};
     struct weir_ads *ads;
     struct weir_error e;
