@@ -122,7 +122,7 @@ void weir_server_stats_create(struct weir_server *s)
     s->server_stats = weir_stats_acquire(s->stats, WEIR_STR("server."), server_descs, SERVER_COUNT);
     s->cluster_stats = weir_stats_acquire(s->stats, WEIR_STR("cluster_manager."), cluster_descs, C_COUNT);
     s->listener_stats = weir_stats_acquire(s->stats, WEIR_STR("listener_manager."), listener_descs, L_COUNT);
-    static const uint32_t known[] = {STATE, STATIC_UNKNOWN, DYNAMIC_UNKNOWN, WIP_PROTOS, TOTAL_CONNECTIONS, FIPS_MODE}; /* even at 0, as Envoy's are */
+    static const uint32_t known[] = {STATE, STATIC_UNKNOWN, DYNAMIC_UNKNOWN, WIP_PROTOS, TOTAL_CONNECTIONS, FIPS_MODE, MEMORY_ALLOCATED, MEMORY_HEAP}; /* even at 0, as Envoy's are */
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) weir_stat_touch(weir_stats_shard(s->server_stats, s->worker_count), known[i]);
     weir_stat_touch(weir_stats_shard(s->cluster_stats, s->worker_count), C_WARMING);
     weir_stat_touch(weir_stats_shard(s->listener_stats, s->worker_count), L_WARMING);
