@@ -76,13 +76,13 @@ def test_a_file_that_is_being_written_is_not_judged(served):
         file.write(text[len(text) // 2:])
     wait_until(lambda: http1.get(served.port).body == b"changed", "the written file")
     assert not events(served, "ConfigRefused")
-    assert served.stat("listener_manager.lds.update_rejected") == 0
+    assert served.stat("listener_manager.lds.update_failure") == 0
 
 
 def test_a_file_that_breaks_in_place_is_told(served):
     (served.folder / "lds.json").write_text('{"resources": [\n  {"@type": 1}\n]}')
     wait_until(lambda: events(served, "ConfigRefused"), "the refusal")
-    served.wait_stat("listener_manager.lds.update_rejected", 1)
+    served.wait_stat("listener_manager.lds.update_failure", 1)
     assert http1.get(served.port).body == b"up"
 
 
