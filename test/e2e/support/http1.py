@@ -1,5 +1,6 @@
 """HTTP/1 as bytes: messages read strictly, a raw client that can send anything."""
 
+import select
 import socket
 from dataclasses import dataclass, field
 
@@ -63,6 +64,10 @@ class Stream:
         data = self.sock.recv(size)
         self.buffer += data
         return bool(data)
+
+    def readable(self):
+        """Whether a read would find something at once."""
+        return bool(self.buffer or select.select([self.sock], [], [], 0)[0])
 
     def read_until(self, mark):
         while mark not in self.buffer:
