@@ -335,7 +335,6 @@ static void after_flush(struct weir_raw *r)
                 end(r, WEIR_CLOSE_REMOTE);
                 return;
             }
-            wait_start(r, 0);
             weir_timer_start(&r->t.worker->timers, &r->timer, r->linger_ms);
         }
     }
