@@ -400,10 +400,10 @@ static void workers_destroy(struct weir_server *s)
 {
     for (uint32_t i = 0; s->workers != NULL && i < s->worker_count; i++) {
         if (s->workers[i] == NULL) continue;
-        if (!s->ran) { /* what was published before the threads began */
-            weir_worker_turn(s->workers[i], 0);
-            weir_worker_close_all(s->workers[i]);
-        }
+        /* What was published before the threads began, or when they had ended. */
+        if (s->ran) weir_worker_finish_turn(s->workers[i]);
+        else weir_worker_turn(s->workers[i], 0);
+        weir_worker_close_all(s->workers[i]);
         weir_worker_destroy(s->workers[i]);
     }
     free(s->workers);

@@ -1,6 +1,7 @@
 """CDS and LDS from files: read at start, followed when replaced, also by the link swap of a mounted ConfigMap."""
 
 import json
+import signal
 import threading
 
 import pytest
@@ -202,3 +203,26 @@ def test_a_listener_that_lacked_its_cluster_is_taken_once_that_comes(pair):
     pair.swap(2, clusters=before.replace('"c0"', '"c1"'), listeners=(pair.folder / "lds.json").read_text())
     wait_until(lambda: clusters_of(pair) == {"c1"}, "the missing cluster")
     wait_until(lambda: http1.get(pair.port).status == 200, "the listener that waited for it")
+
+
+def clusters(generation, count):
+    return response("cluster.v3.Cluster", *(config.cluster(f"{generation}-{number}", 1) for number in range(count)))
+
+
+def listeners(generation, count):
+    hcm = config.hcm([config.virtual_host(config.direct_response(200, "x"))])
+    return response("listener.v3.Listener", *(config.listener(free_port(), hcm, name=f"{generation}-{number}") for number in range(count)))
+
+
+@pytest.mark.parametrize("source, make", [("cds_config", clusters), ("lds_config", listeners)])
+def test_an_update_while_the_process_ends_leaves_nothing_behind(start_weir, tmp_path, source, make):
+    """It is published to workers that have ended meanwhile; what it holds goes all the same (leaks are seen by the sanitizer)."""
+    for turn in range(8):
+        count = 8 * turn + 1  # the more there is to compile the later it comes
+        path = tmp_path / f"{turn}.json"
+        replace(path, make("old", count))
+        after = make("new", count)
+        weir = start_weir({"admin": {"address": config.address(0)}, "dynamic_resources": {source: {"path_config_source": {"path": str(path)}}}})
+        replace(path, after)
+        weir.send_signal(signal.SIGTERM)
+        assert weir.wait_exit() == 0
