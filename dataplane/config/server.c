@@ -400,10 +400,10 @@ static void workers_destroy(struct weir_server *s)
 {
     for (uint32_t i = 0; s->workers != NULL && i < s->worker_count; i++) {
         if (s->workers[i] == NULL) continue;
-        /* What was published before the threads began, or when they had ended. */
-        if (s->ran) weir_worker_finish_turn(s->workers[i]);
-        else weir_worker_turn(s->workers[i], 0);
-        weir_worker_close_all(s->workers[i]);
+        if (!s->ran) { /* what was published before the threads began */
+            weir_worker_turn(s->workers[i], 0);
+            weir_worker_close_all(s->workers[i]);
+        }
         weir_worker_destroy(s->workers[i]);
     }
     free(s->workers);
@@ -419,7 +419,7 @@ void weir_server_destroy(struct weir_server *s)
     pthread_mutex_unlock(&s->lock);
     weir_compiler_destroy(s->compiler);
     threads_stop(s);
-    if (s->control != NULL) weir_worker_turn(s->control, 0); /* finished jobs */
+    if (s->control != NULL) weir_worker_turn(s->control, 0); /* finished jobs are dropped */
     if (s->ads != NULL) weir_ads_destroy(s->ads);
     weir_server_files_stop(s);
     weir_server_admin_stop(s);

@@ -8,11 +8,23 @@
 #include "dataplane/config/server_internal.h"
 #include "dataplane/limits.h"
 
+static void drop(struct weir_compile_job *job)
+{
+    if (job->dropped != NULL) job->dropped(job);
+    else weir_compile_job_destroy(job);
+}
+
 void weir_server_submit(struct weir_server *s, struct weir_compile_job *job)
 {
     if (!s->closing) weir_compiler_submit(s->compiler, job);
-    else if (job->dropped != NULL) job->dropped(job);
-    else weir_compile_job_destroy(job);
+    else drop(job);
+}
+
+bool weir_server_comes_too_late(const struct weir_server *s, struct weir_compile_job *job)
+{
+    if (!s->closing) return false;
+    drop(job);
+    return true;
 }
 
 static struct weir_file_source *source_of(const struct weir_server *s, enum weir_resource_type type)
@@ -54,6 +66,7 @@ static void step(struct weir_server *s);
 static void job_done(struct weir_compile_job *job)
 {
     struct weir_server *s = job->ctx;
+    if (weir_server_comes_too_late(s, job)) return;
     bool again = s->files.stage == WEIR_FILES_REMOVE;
     size_t changed = job->removed_count;
     for (size_t i = 0; i < job->count; i++) changed += job->items[i].state == WEIR_COMPILED_NEW;

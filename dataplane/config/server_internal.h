@@ -128,6 +128,8 @@ void weir_server_files_warmed(struct weir_server *s);
 void weir_server_files_stop(struct weir_server *s);
 /* Control thread: to the compile thread, or dropped where that is gone already. */
 void weir_server_submit(struct weir_server *s, struct weir_compile_job *job);
+/* For what a job calls when it is done: true, and the job is dropped, where the workers that it would be published to have ended. */
+bool weir_server_comes_too_late(const struct weir_server *s, struct weir_compile_job *job);
 /* Resources whose time to live has ended (weir_ttl_expired). */
 void weir_server_expired(void *ctx, enum weir_resource_type type, const struct weir_ttl_end *ends, size_t count);
 void weir_server_wanted_send(struct weir_deferred *d); /* of server.wanted_later */

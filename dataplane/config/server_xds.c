@@ -17,6 +17,7 @@
 static void forget_done(struct weir_compile_job *job)
 {
     struct weir_server *s = job->ctx;
+    if (weir_server_comes_too_late(s, job)) return;
     weir_publisher_forgotten(s->publisher, job->type, job->removed[0]);
     weir_compile_job_destroy(job);
 }
@@ -81,6 +82,7 @@ struct response_job {
 static void expiry_done(struct weir_compile_job *job)
 {
     struct weir_server *s = job->ctx;
+    if (weir_server_comes_too_late(s, job)) return;
     for (size_t i = 0; i < job->removed_count; i++) {
         if (job->removed[i].n == 0) continue;
         WEIR_LOG(CONFIG, WARNING, "%s: the time to live of '%.*s' has ended: taken as removed", weir_resource_type_name(job->type), WEIR_STR_ARG(job->removed[i]));
@@ -122,6 +124,7 @@ static void response_done(struct weir_compile_job *job)
 {
     struct response_job *r = job->ctx;
     struct weir_server *s = r->server;
+    if (weir_server_comes_too_late(s, job)) return;
     size_t changed = 0, refused = 0;
     for (size_t i = 0; i < job->count; i++) {
         changed += job->items[i].state == WEIR_COMPILED_NEW;
