@@ -206,12 +206,7 @@ def test_at_the_connection_limit_requests_wait_for_their_turn(proxy, make_upstre
 
 def test_requests_beyond_the_limit_are_refused(proxy, make_h2_upstream):
     released = threading.Event()
-
-    def slow(stream):
-        released.wait(30)
-        h2peer.replying()(stream)
-
-    up = make_h2_upstream(slow)
+    up = make_h2_upstream(h2peer.replying(after=released))
     p = proxy(config.cluster("up", up.port, http2=True, circuit_breakers={"thresholds": [{"max_requests": 1}]}))
     with http1.Client(p.port) as first:
         first.send_request()
@@ -230,12 +225,7 @@ def layers(**static):
 
 def test_circuit_breakers_follow_the_runtime(proxy, make_h2_upstream):
     released = threading.Event()
-
-    def slow(stream):
-        released.wait(30)
-        h2peer.replying()(stream)
-
-    up = make_h2_upstream(slow)
+    up = make_h2_upstream(h2peer.replying(after=released))
     p = proxy(config.cluster("up", up.port, http2=True), layered_runtime=layers(**{"circuit_breakers.up.default.max_requests": 1}))
     assert "up::default_priority::max_requests::1\n" in p.weir.admin("/clusters")[1]
     with http1.Client(p.port) as first, http1.Client(p.port) as second:

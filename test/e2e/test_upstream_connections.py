@@ -103,11 +103,7 @@ def test_pools_are_counted(proxy, make_upstream):
 
 def test_a_connection_carries_as_many_streams_as_it_may(proxy, make_h2_upstream):
     released = threading.Event()
-
-    def slow(stream):
-        released.wait(30)
-        h2peer.replying()(stream)
-    up = make_h2_upstream(slow)
+    up = make_h2_upstream(h2peer.replying(after=released))
     p = proxy(config.cluster("up", up.port, typed_extension_protocol_options=config.protocol_options(
         explicit_http_config={"http2_protocol_options": {"max_concurrent_streams": 2}})))
     with h2peer.Client(p.port) as client:

@@ -324,8 +324,11 @@ def echo(stream):
     stream.send(end=True)
 
 
-def replying(status=200, headers=(), body=b"ok", trailers=()):
+def replying(status=200, headers=(), body=b"ok", trailers=(), after=None):
+    """after: an event that the answer waits for."""
     def handler(stream):
+        if after:
+            after.wait(30)
         stream.read_all()
         stream.send_headers([(":status", str(status)), *headers])
         stream.send(body, end=not trailers)
