@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "dataplane/base/log.h"
@@ -197,12 +198,17 @@ static void failure_tell(struct weir_server *s)
 static void on_ads_state(void *ctx, bool connected, struct weir_str why)
 {
     struct weir_server *s = ctx;
+    char text[sizeof(s->ads_why)] = "";
+    snprintf(text, sizeof(text), "%.*s", connected ? 0 : (int)why.n, why.p);
     atomic_store_explicit(&s->ads_connected, connected, memory_order_relaxed);
-    if (connected) WEIR_LOG(CONFIG, INFO, "ads: stream to '%.*s' is up", WEIR_STR_ARG(s->b.ads_cluster));
-    else WEIR_LOG(CONFIG, WARNING, "ads: stream to '%.*s' ended: %.*s; what was accepted serves on", WEIR_STR_ARG(s->b.ads_cluster), WEIR_STR_ARG(why));
     pthread_mutex_lock(&s->lock);
-    snprintf(s->ads_why, sizeof(s->ads_why), "%.*s", connected ? 0 : (int)why.n, why.p);
+    bool known = !connected && strcmp(s->ads_why, text) == 0;
+    memcpy(s->ads_why, text, sizeof(text));
     pthread_mutex_unlock(&s->lock);
+    /* A control plane that stays away is told of once: it is asked for every few seconds. */
+    if (connected) WEIR_LOG(CONFIG, INFO, "ads: stream to '%.*s' is up", WEIR_STR_ARG(s->b.ads_cluster));
+    else if (!known) WEIR_LOG(CONFIG, WARNING, "ads: stream to '%.*s' ended: %.*s; what was accepted serves on", WEIR_STR_ARG(s->b.ads_cluster), WEIR_STR_ARG(why));
+    else WEIR_LOG(CONFIG, DEBUG, "ads: stream to '%.*s' ended once more", WEIR_STR_ARG(s->b.ads_cluster));
     if (!connected) failure_tell(s);
 }
 

@@ -1,5 +1,6 @@
 """The way to the control plane: Unix sockets, TLS, client certificates, dead connections, large messages, patience."""
 
+import re
 import socket
 import threading
 
@@ -105,6 +106,8 @@ def test_a_port_that_opens_late_is_found(make_control_plane, start_weir):
     port = free_port()
     weir = start_weir(bootstrap(config.cluster("control", port, http2=True)), ready=False)
     fail_some_times(weir, 6)
+    told = re.findall(r"ads: stream to 'control' ended: (.*); what was", weir.log)
+    assert told and all(one != next_one for one, next_one in zip(told, told[1:])), "the same is told again and again"
     give_one_cluster(make_control_plane(f"127.0.0.1:{port}").accept())
 
 
